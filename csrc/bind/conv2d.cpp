@@ -1,0 +1,118 @@
+#include "ops/conv2d.h"
+
+#include "windows.h"
+
+namespace nnlite {
+namespace {
+
+constexpr auto kXAxes = "(N, C, H, W)";
+constexpr auto kWeightAxes = "(K, C/groups, R, S)";
+constexpr auto kYAxes = "(N, K, OH, OW)";
+
+struct Geometry {
+  py::object stride, padding, dilation, groups;
+};
+
+Conv2dSize conv2d_size(const char* op, const char* x_name, const Shape& x, const char* weight_name, const Shape& weight,
+                       const Geometry& g) {
+  const int64_t groups = integer(op, "groups", g.groups, 1);
+  check(weight[2] >= 1 && weight[3] >= 1, op, ": ", weight_name, " must have a kernel of at least (1, 1), got ",
+        show({weight[2], weight[3]}));
+  check(weight[0] % groups == 0, op, ": ", weight_name, " has ", weight[0], " output channels, which ", groups,
+        " groups do not divide");
+  const __int128 expected = static_cast<__int128>(weight[1]) * groups;
+  check(x[1] == expected, op, ": ", x_name, " has ", x[1], " channels but ", weight_name, " expects ",
+        static_cast<int64_t>(expected), " (", groups, " groups of ", weight[1], ")");
+  const Windows w = windows(op, {x[2], x[3]}, {weight[2], weight[3]}, g.stride, g.padding, g.dilation);
+  return {x[0],
+          x[1],
+          x[2],
+          x[3],
+          weight[0],
+          weight[2],
+          weight[3],
+          w.stride.first,
+          w.stride.second,
+          w.padding.first,
+          w.padding.second,
+          w.dilation.first,
+          w.dilation.second,
+          groups,
+          w.output.first,
+          w.output.second};
+}
+
+Shape output_shape(const Conv2dSize& size) { return {size.n, size.k, size.out_h, size.out_w}; }
+
+py::array forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
+                  py::object stride, py::object padding, py::object dilation, py::object groups) {
+  constexpr auto op = "conv2d_forward";
+  const Input x(op, "x", x_object, 4, kXAxes), weight(op, "weight", weight_object, 4, kWeightAxes);
+  const std::optional<Input> bias = optional_input(op, "bias", bias_object, 1, "(K,)");
+  check_same_dtype(x, weight);
+  if (bias) check_same_dtype(x, *bias);
+  const Conv2dSize size =
+      conv2d_size(op, "x", x.shape(), "weight", weight.shape(), {stride, padding, dilation, groups});
+  if (bias) check_shape(*bias, {weight[0]}, "weight");
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> y(op, output_shape(size));
+    run([&, to = y.data()] { conv2d_forward(size, x.as<T>(), weight.as<T>(), bias ? bias->as<T>() : nullptr, to); });
+    return y.array();
+  });
+}
+
+py::array backward_data(const py::object& dy_object, const py::object& weight_object, const py::object& x_shape_object,
+                        py::object stride, py::object padding, py::object dilation, py::object groups) {
+  constexpr auto op = "conv2d_backward_data";
+  const Input dy(op, "dy", dy_object, 4, kYAxes), weight(op, "weight", weight_object, 4, kWeightAxes);
+  check_same_dtype(dy, weight);
+  const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
+  const Conv2dSize size =
+      conv2d_size(op, "x_shape", x_shape, "weight", weight.shape(), {stride, padding, dilation, groups});
+  check_shape(dy, output_shape(size), "the output");
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dx(op, x_shape);
+    run([&, to = dx.data()] { conv2d_backward_data(size, dy.as<T>(), weight.as<T>(), to); });
+    return dx.array();
+  });
+}
+
+py::array backward_weights(const py::object& dy_object, const py::object& x_object,
+                           const py::object& weight_shape_object, py::object stride, py::object padding,
+                           py::object dilation, py::object groups) {
+  constexpr auto op = "conv2d_backward_weights";
+  const Input dy(op, "dy", dy_object, 4, kYAxes), x(op, "x", x_object, 4, kXAxes);
+  check_same_dtype(dy, x);
+  const Shape weight_shape = shape_argument(op, "weight_shape", weight_shape_object, 4, kWeightAxes);
+  const Conv2dSize size =
+      conv2d_size(op, "x", x.shape(), "weight_shape", weight_shape, {stride, padding, dilation, groups});
+  check_shape(dy, output_shape(size), "the output");
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dweight(op, weight_shape);
+    run([&, to = dweight.data()] { conv2d_backward_weights(size, dy.as<T>(), x.as<T>(), to); });
+    return dweight.array();
+  });
+}
+
+py::array backward_bias(const py::object& dy_object) {
+  const Input dy("conv2d_backward_bias", "dy", dy_object, 4, kYAxes);
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dbias(dy.op(), {dy[1]});
+    run([&, to = dbias.data()] { plane_sums(dy.as<T>(), dy[0], dy[1], dy[2] * dy[3], to); });
+    return dbias.array();
+  });
+}
+
+}  // namespace
+
+void bind_conv2d(py::module_& m) {
+  m.def("conv2d_forward", forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = 1,
+        py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1);
+  m.def("conv2d_backward_data", backward_data, py::arg("dy"), py::arg("weight"), py::arg("x_shape"),
+        py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1);
+  m.def("conv2d_backward_weights", backward_weights, py::arg("dy"), py::arg("x"), py::arg("weight_shape"),
+        py::arg("stride") = 1, py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1);
+  m.def("conv2d_backward_bias", backward_bias, py::arg("dy"));
+}
+
+}  // namespace nnlite

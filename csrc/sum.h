@@ -1,0 +1,95 @@
+// Sum of docs/numerics.md, section 4: chunks of 4096 elements, 32 lanes a chunk, a fixed tree; the chunk sums by the
+// same rule.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include "simd.h"
+
+namespace nnlite {
+
+constexpr int64_t kChunk = 4096;
+constexpr int kSumLanes = 32;
+
+// lane[i] += lane[i + 16], + 8, + 4, + 2, + 1.
+template <class T>
+static inline T fold(T* lane) {
+  for (int half = kSumLanes / 2; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) lane[i] += lane[i + half];
+  }
+  return lane[0];
+}
+
+// The sum of f(x[i]…) over one chunk, n <= 4096; f takes vectors and scalars alike.
+template <class T, class F, class... Pointers>
+static inline T chunk_sum(int64_t n, F f, const Pointers*... x) {
+  constexpr int kVecs = kSumLanes / kLanes<T>;
+  Vec<T> acc[kVecs] = {};
+  int64_t i = 0;
+  for (; i + kSumLanes <= n; i += kSumLanes) {
+#pragma GCC unroll 16
+    for (int v = 0; v < kVecs; ++v) acc[v] += f(load(x + i + v * kLanes<T>)...);
+  }
+  T lane[kSumLanes];
+#pragma GCC unroll 16
+  for (int v = 0; v < kVecs; ++v) store(lane + v * kLanes<T>, acc[v]);
+  for (int j = 0; i < n; ++i, ++j) lane[j] += f(x[i]...);
+  return fold(lane);
+}
+
+// Takes numbers one by one and sums them by the rule: for the chunk sums of a long sequence, and for the planes of a
+// channel.
+template <class T>
+class RunningSum {
+ public:
+  void add(T x) { push(0, x); }
+  T total() {
+    // A level that holds the whole sequence is the answer; otherwise its unfinished chunk is the next level's last
+    // number.
+    for (int level = 0; level < top_; ++level) {
+      if (count_[level] > 0) push(level + 1, fold(lane_[level]));
+    }
+    return fold(lane_[top_]);
+  }
+
+ private:
+  static constexpr int kLevels = 6;  // 4096^5 numbers
+
+  // A full chunk is handed up only when another number comes: a sequence of exactly 4096 is one chunk.
+  void push(int level, T x) {
+    for (; level < kLevels; ++level) {
+      T* const lane = lane_[level];
+      const bool full = count_[level] == kChunk;
+      const T carry = full ? fold(lane) : T(0);
+      if (full) {
+        std::fill_n(lane, kSumLanes, T(0));
+        count_[level] = 0;
+      }
+      lane[count_[level]++ % kSumLanes] += x;
+      if (!full) return;
+      top_ = std::max(top_, level + 1);
+      x = carry;
+    }
+  }
+
+  T lane_[kLevels][kSumLanes] = {};
+  int64_t count_[kLevels] = {};
+  int top_ = 0;
+};
+
+// Sum of f(x[i]…) over n consecutive elements of one or more arrays.
+template <class T, class F, class... Pointers>
+static inline T sum(int64_t n, F f, const Pointers*... x) {
+  if (n <= kChunk) return chunk_sum<T>(n, f, x...);
+  RunningSum<T> chunks;
+  for (int64_t i = 0; i < n; i += kChunk) chunks.add(chunk_sum<T>(std::min(kChunk, n - i), f, (x + i)...));
+  return chunks.total();
+}
+
+template <class T>
+static inline T sum(const T* x, int64_t n) {
+  return sum<T>(n, [](auto v) { return v; }, x);
+}
+
+}  // namespace nnlite

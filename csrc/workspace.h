@@ -1,0 +1,29 @@
+// Memory that comes back: results of ops and scratch of kernels are taken from a recycling allocator, because the page
+// faults of a fresh mapping cost more than most memory-bound kernels.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace nnlite {
+
+// A block of at least `bytes`, aligned to 64 bytes, contents undefined. Throws std::bad_alloc.
+void* acquire(size_t bytes);
+void release(void* block) noexcept;
+
+// Scratch memory for the length of a scope.
+template <class T>
+class Scratch {
+ public:
+  explicit Scratch(int64_t count) : block_(static_cast<T*>(acquire(static_cast<size_t>(count) * sizeof(T)))) {}
+  ~Scratch() { release(block_); }
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  T* get() const { return block_; }
+  T& operator[](int64_t i) const { return block_[i]; }
+
+ private:
+  T* block_;
+};
+
+}  // namespace nnlite

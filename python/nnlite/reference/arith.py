@@ -1,0 +1,433 @@
+"""The arithmetic of docs/numerics.md in NumPy: fused multiply-add, dot products, sums and elementary functions, bit for bit.
+
+Only ``+ - * / sqrt``, comparisons and bit operations of NumPy are used: ``np.exp``, ``np.sum`` and ``@`` give other bits on other machines.
+Every function takes float32 or float64 arrays and returns new arrays of the same type.
+"""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+DOT_BLOCK = 512  # k per block of a dot product
+SUM_CHUNK = 4096  # elements per chunk of a sum
+SUM_LANES = 32  # partial sums in a chunk
+
+
+def refuse_flush_to_zero() -> None:
+    """Raise ``RuntimeError`` if this thread's floating-point unit flushes subnormal numbers to zero.
+
+    A shared library built with ``-Ofast`` switches that mode on for the whole process.
+    """
+    halved = np.array([2.0**-1022]) * 0.5
+    doubled = np.array([1], np.uint64).view(np.float64) * 2.0
+    if halved[0] == 0 or doubled[0] == 0:
+        raise RuntimeError(
+            "nnlite.reference: flush-to-zero is switched on in this thread, so subnormal numbers are lost and results would have other bits; "
+            "a library built with -Ofast or -ffast-math, or a call such as torch.set_flush_denormal(True), does this"
+        )
+
+
+# Fused multiply-add (section 2)
+
+
+def fma(a: Array, b: Array, c: Array) -> Array:
+    """``a * b + c`` with one rounding, elementwise with broadcasting.
+
+    Args:
+        a, b, c: arrays of one type, float32 or float64.
+
+    Returns:
+        The array of that type nearest to the exact values. float64 follows Boldo and Melquiond, "Emulation of FMA and correctly rounded
+        sums: proved algorithms using rounding to odd" (2008).
+    """
+    a, b, c = np.broadcast_arrays(a, b, c)
+    with np.errstate(all="ignore"):
+        if a.dtype == np.float32:
+            # The product of two 24-bit numbers is exact in float64, so the sum is the only inexact step before the final rounding.
+            total, error = _two_sum(a.astype(np.float64) * b, c.astype(np.float64))
+            return np.asarray(_to_odd(total, error)).astype(np.float32)
+        return _fma64(a, b, c)
+
+
+def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
+    """``a + b`` and its rounding error (Knuth)."""
+    total = a + b
+    part = total - a
+    return total, (a - (total - part)) + (b - part)
+
+
+def _to_odd(total: Array, error: Array) -> Array:
+    """``total + error``, ``|error|`` at most half an ulp of ``total``, rounded to odd: if inexact, the neighbour whose last bit is 1.
+
+    A second rounding to fewer bits then sees on which side of a halfway point the exact value lies.
+    """
+    bits = total.view(np.int64)
+    away = (error > 0) == (total > 0)
+    move = ((error > 0) | (error < 0)) & (bits & 1 == 0)
+    return np.where(move, np.where(away, bits + 1, bits - 1), bits).view(np.float64)
+
+
+def _split(a: Array) -> tuple[Array, Array]:
+    """``a`` as the sum of two numbers of 26 bits (Veltkamp)."""
+    scaled = a * 134217729.0  # 2**27 + 1
+    high = scaled - (scaled - a)
+    return high, a - high
+
+
+def _fma64(a: Array, b: Array, c: Array) -> Array:
+    product = a * b
+    zero = (a == 0) | (b == 0) | (c == 0)
+    finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
+    safe = _within(a, -480, 480) & _within(b, -480, 480) & _within(c, -900, 960) & (np.abs(product) >= 2.0**-900)
+
+    a_high, a_low = _split(a)
+    b_high, b_low = _split(b)
+    product_error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
+    result = _add_pair(product, product_error, c)
+
+    # With a factor 0 the sum is exact but for its one rounding; an infinite or NaN factor decides the result by itself.
+    result = np.where((zero & finite & ((a == 0) | (b == 0))) | ~(np.isfinite(a) & np.isfinite(b)), product + c, result)
+    # Finite factors never outweigh an infinite or NaN c, even where their product overflows.
+    result = np.where(np.isfinite(a) & np.isfinite(b) & ~np.isfinite(c), c, result)
+    exact = finite & ~safe & (a != 0) & (b != 0)
+    for i in np.argwhere(exact):
+        at = tuple(i)
+        result[at] = _fma_exact(float(a[at]), float(b[at]), float(c[at]))
+    return result
+
+
+def _within(a: Array, low: int, high: int) -> npt.NDArray[np.bool_]:
+    magnitude = np.abs(a)
+    return (magnitude >= 2.0**low) & (magnitude <= 2.0**high)
+
+
+def _add_pair(high: Array, low: Array, c: Array) -> Array:
+    """``(high + low) + c`` rounded once; ``high + low`` is an exact product, no step overflows or is subnormal."""
+    upper, upper_error = _two_sum(c, low)
+    total, total_error = _two_sum(high, upper)
+    return total + _to_odd(*_two_sum(total_error, upper_error))
+
+
+def _fma_exact(a: float, b: float, c: float) -> float:
+    """fma of finite numbers, ``a * b`` not zero, in Python's integers."""
+    (p, q), (r, s), (t, u) = a.as_integer_ratio(), b.as_integer_ratio(), c.as_integer_ratio()
+    numerator = p * r * u + t * q * s
+    try:
+        return numerator / (q * s * u)  # int / int is correctly rounded; an exact zero is +0
+    except OverflowError:
+        return float("inf") if numerator > 0 else float("-inf")
+
+
+# Dot products (section 2)
+
+
+def dot(a: Array, b: Array) -> Array:
+    """Matrix product by dot products: one fma per k in ascending order within blocks of 512, block sums added in ascending order.
+
+    Args:
+        a: ``(M, L)``.
+        b: ``(L, N)``, of the same type.
+
+    Returns:
+        ``(M, N)``.
+    """
+    (m, length), n = a.shape, b.shape[1]
+    block_sums = _block_sums32 if a.dtype == np.float32 else _block_sums64
+    result = np.zeros((m, n), a.dtype)
+    # Tiles of about 2**15 elements keep the temporaries of one step in the cache.
+    width = min(max(n, 1), 1024)
+    height = max(1, 2**15 // width)
+    with np.errstate(all="ignore"):
+        for k in range(0, length, DOT_BLOCK):
+            for i in range(0, m, height):
+                for j in range(0, n, width):
+                    sums = block_sums(a[i : i + height, k : k + DOT_BLOCK], b[k : k + DOT_BLOCK, j : j + width])
+                    tile = result[i : i + height, j : j + width]
+                    tile[...] = sums if k == 0 else tile + sums
+    return result
+
+
+def _block_sums32(a: Array, b: Array) -> Array:
+    columns = np.ascontiguousarray(a.T, np.float64)[:, :, None]
+    rows = np.ascontiguousarray(b, np.float64)[:, None, :]
+    sums = np.zeros((a.shape[0], b.shape[1]), np.float32)
+    wide_sums = sums.astype(np.float64)
+    product = np.empty_like(wide_sums)
+    total = np.empty_like(wide_sums)
+    low_bits = np.empty(sums.shape, np.int64)
+    # Two roundings differ from one only where the float64 sum is inexact and lies halfway between two float32 numbers. Normal numbers show
+    # this in their low 29 bits. A subnormal sum can be inexact only where a product is tiny: then every step takes the general way.
+    tiny = _least_magnitude(a) * _least_magnitude(b) < 2.0**-130
+    for column, row in zip(columns, rows, strict=True):
+        np.multiply(column, row, out=product)
+        np.add(product, wide_sums, out=total)
+        np.bitwise_and(total.view(np.int64), 0x1FFFFFFF, out=low_bits)
+        if tiny or (low_bits == 0x10000000).any():
+            total = _to_odd(*_two_sum(product, wide_sums))
+        np.copyto(sums, total, casting="same_kind")
+        np.copyto(wide_sums, sums)
+    return sums
+
+
+def _least_magnitude(a: Array) -> float:
+    """The least magnitude of the elements that are not 0, as float64."""
+    magnitude = np.abs(a[a != 0], dtype=np.float64)
+    return float(np.min(magnitude, initial=np.inf, where=~np.isnan(magnitude)))
+
+
+def _block_sums64(a: Array, b: Array) -> Array:
+    sums = np.zeros((a.shape[0], b.shape[1]))
+    columns = np.ascontiguousarray(a.T)[:, :, None]
+    rows = np.ascontiguousarray(b)[:, None, :]
+    if not (((a == 0) | _within(a, -300, 300)).all() and ((b == 0) | _within(b, -300, 300)).all()):
+        for column, row in zip(columns, rows, strict=True):
+            sums = _fma64(*np.broadcast_arrays(column, row, sums))
+        return sums
+    # Every product and every sum is 0 or within 2**-704 and 2**610, which is safe for the products' errors too.
+    for column, row, (column_high, column_low), (row_high, row_low) in zip(columns, rows, map(_split, columns), map(_split, rows), strict=True):
+        product = column * row
+        product_error = ((column_high * row_high - product) + column_high * row_low + column_low * row_high) + column_low * row_low
+        sums = _add_pair(product, product_error, sums)
+    return sums
+
+
+# Sums (section 4)
+
+
+def total(x: Array, axis: int = -1) -> Array:
+    """``Sum`` of numerics section 4 along ``axis``: chunks of 4,096 elements, 32 lanes each, chunk sums summed by the same rule.
+
+    Returns:
+        ``x`` without ``axis``; an empty sum is +0.
+    """
+    x = np.moveaxis(x, axis, -1)
+    with np.errstate(all="ignore"):
+        while True:
+            x = _chunk_sums(x)
+            if x.shape[-1] == 1:
+                return np.array(x[..., 0])
+
+
+def _chunk_sums(x: Array) -> Array:
+    """``(..., n)`` -> ``(..., number of chunks)``. No lane is ever -0, so filling up with +0 changes nothing."""
+    lead, n = x.shape[:-1], x.shape[-1]
+    chunk = SUM_CHUNK if n > SUM_CHUNK else max(-(-n // SUM_LANES), 1) * SUM_LANES
+    chunks = max(-(-n // chunk), 1)
+    filled = np.zeros((*lead, chunks * chunk), x.dtype)
+    filled[..., :n] = x
+    steps = filled.reshape(*lead, chunks, chunk // SUM_LANES, SUM_LANES)
+    lanes = np.zeros((*lead, chunks, SUM_LANES), x.dtype)
+    for i in range(steps.shape[-2]):
+        lanes += steps[..., i, :]
+    width = SUM_LANES // 2
+    while width:
+        lanes[..., :width] += lanes[..., width : 2 * width]
+        width //= 2
+    return lanes[..., 0]
+
+
+def plane_total(x: Array) -> Array:
+    """``(N, C, P)`` -> ``(C,)``: each plane of ``P`` elements by :func:`total`, then the ``N`` plane sums by :func:`total`."""
+    return total(total(x), axis=0)
+
+
+# Elementary functions (section 9). Of float32 they are the float64 functions rounded once, which is the correct rounding
+# for all inputs but those in the tables.
+
+_LOG2_E = float.fromhex("0x1.71547652b82fep+0")
+_LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: n * _LN2_HIGH is exact for |n| < 2**11
+_LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
+_INTEGER = 1.5 * 2.0**52  # x + _INTEGER has the integer nearest to x in its low bits
+_ROUND = _INTEGER + 1023.0  # x + _ROUND has the exponent field of 2 to that integer there
+
+_EXP = [
+    float.fromhex(c)
+    for c in (
+        "0x1.0000000000000p-1",
+        "0x1.5555555555556p-3",
+        "0x1.5555555555555p-5",
+        "0x1.11111111109b3p-7",
+        "0x1.6c16c16c167e1p-10",
+        "0x1.a01a01a7c41d5p-13",
+        "0x1.a01a01a47b054p-16",
+        "0x1.71de0dae63bb3p-19",
+        "0x1.27e4e1f48534fp-22",
+        "0x1.af38a9b0ec855p-26",
+        "0x1.1f66df7fca49fp-29",
+    )
+]
+_LOG = [
+    float.fromhex(c)
+    for c in (
+        "0x1.5555555555558p-1",
+        "0x1.99999999952d7p-2",
+        "0x1.2492492df281ap-2",
+        "0x1.c71c62e3f11e6p-3",
+        "0x1.7462b51cb66b1p-3",
+        "0x1.39fe51a7c18f9p-3",
+        "0x1.2b5900de53b32p-3",
+    )
+]
+_TANH_P = [float.fromhex(c) for c in ("-0x1.5555555555555p-2", "-0x1.4fe7750392bb5p-6", "-0x1.a2001ddcb601bp-13")]
+_TANH_Q = [
+    float.fromhex(c)
+    for c in (
+        "0x1.0000000000000p+0",
+        "0x1.d894ff8a451bap-2",
+        "0x1.7dac99cb76a09p-6",
+        "0x1.b172853ccc90ep-13",
+    )
+]
+_SIN = [
+    float.fromhex(c)
+    for c in (
+        "-0x1.5555555555555p-3",
+        "0x1.1111111111110p-7",
+        "-0x1.a01a01a019937p-13",
+        "0x1.71de3a54607a5p-19",
+        "-0x1.ae64541295cdfp-26",
+        "0x1.61217ee5cca1bp-33",
+        "-0x1.ab17bdcbd3414p-41",
+    )
+]
+_COS = [
+    float.fromhex(c)
+    for c in (
+        "0x1.5555555555555p-5",
+        "-0x1.6c16c16c16967p-10",
+        "0x1.a01a019f4e9b4p-16",
+        "-0x1.27e4fa17bf139p-22",
+        "0x1.1eeb68cd22f56p-29",
+        "-0x1.907d8f29fe831p-37",
+    )
+]
+_TWO_PI = float.fromhex("0x1.921fb54442d18p+2")
+
+# float32 inputs (bits) whose result (bits) is not the rounded float64 result.
+_EXP_TABLE: dict[int, int] = {}
+_LOG_TABLE: dict[int, int] = {}
+_TANH_TABLE: dict[int, int] = {}
+_SIGMOID_TABLE: dict[int, int] = {}
+
+
+def exp(x: Array) -> Array:
+    """e to the power ``x``; float32 correctly rounded, float64 within 2 ulp. Overflow gives Inf, underflow subnormals and +0."""
+    return _elementwise(_exp64, _EXP_TABLE, x)
+
+
+def log(x: Array) -> Array:
+    """Natural logarithm; float32 correctly rounded, float64 within 2 ulp. -Inf at 0, NaN below."""
+    return _elementwise(_log64, _LOG_TABLE, x)
+
+
+def tanh(x: Array) -> Array:
+    """Hyperbolic tangent; float32 correctly rounded, float64 within 2 ulp. Odd: -0 gives -0."""
+    return _elementwise(_tanh64, _TANH_TABLE, x)
+
+
+def sigmoid(x: Array) -> Array:
+    """``1 / (1 + exp(-x))``; float32 correctly rounded, float64 within 2 ulp."""
+    return _elementwise(_sigmoid64, _SIGMOID_TABLE, x)
+
+
+def sincos2pi(u: Array) -> tuple[Array, Array]:
+    """Sine and cosine of ``2 * pi * u`` for float64 ``u`` with ``|u| < 2**49``, within 2 ulp."""
+    shifted = 4.0 * u + _INTEGER
+    quarter = shifted.view(np.int64)
+    t = (u - (shifted - _INTEGER) * 0.25) * _TWO_PI
+    z = t * t
+    sine = t + (t * z) * _polynomial(_SIN, z)
+    cosine = 1.0 - (0.5 * z - (z * z) * _polynomial(_COS, z))
+    swap = quarter & 1 == 1
+    sign_sine = np.where(quarter & 2 == 2, -1.0, 1.0)
+    sign_cosine = np.where((quarter + 1) & 2 == 2, -1.0, 1.0)
+    return np.where(swap, cosine, sine) * sign_sine, np.where(swap, sine, cosine) * sign_cosine
+
+
+def _elementwise(function: Any, table: dict[int, int], x: Array) -> Array:
+    with np.errstate(all="ignore"):
+        if x.dtype == np.float64:
+            return np.asarray(function(x))
+        y = np.asarray(function(x.astype(np.float64)), np.float32)
+        bits = x.view(np.uint32)
+        for key, value in table.items():
+            y = np.where(bits == np.uint32(key), np.array(value, np.uint32).view(np.float32), y)
+        return y
+
+
+def _polynomial(coefficients: list[float], x: Array) -> Array:
+    """``c[0] + c[1] x + c[2] x^2 + ...``: pairs ``c[0] + c[1] x, c[2] + c[3] x, ...`` by Horner's rule in ``x x``."""
+    pairs = [low + high * x for low, high in zip_longest(coefficients[0::2], coefficients[1::2], fillvalue=0.0)]
+    z = x * x
+    value = pairs.pop()
+    while pairs:
+        value = pairs.pop() + value * z
+    return value
+
+
+def _power_of_two(shifted: Array) -> Array:
+    """2**n from ``n + _ROUND``, -1022 <= n <= 1023."""
+    return (shifted.view(np.int64) << 52).view(np.float64)
+
+
+def _exp64(x: Array) -> Array:
+    x = np.where(x > 720.0, 720.0, np.where(x < -760.0, -760.0, x))
+    # x = n ln 2 + r, |r| at most about ln(2) / 2
+    n = (x * _LOG2_E + _ROUND) - _ROUND
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    y = 1.0 + (r + (r * r) * _polynomial(_EXP, r))
+    # 2**n in two factors: the first product is exact, so a subnormal result is rounded once.
+    shifted = 0.5 * n + _ROUND
+    return (y * _power_of_two(shifted)) * _power_of_two((n - (shifted - _ROUND)) + _ROUND)
+
+
+def _log64(x: Array) -> Array:
+    subnormal = x < 2.0**-1022
+    bits = np.where(subnormal, x * 2.0**54, x).view(np.int64)
+    # x = 2**k * m with m from sqrt(1/2) to sqrt(2)
+    moved = bits + (0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+    k = ((moved >> 52) - 1023).astype(np.float64) - np.where(subnormal, 54.0, 0.0)
+    f = ((moved & 0x000FFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD).view(np.float64) - 1.0
+    s = f / (2.0 + f)
+    z = s * s
+    # log(1 + f) = 2 atanh(s) = 2 s + s z T(z), and 2 s = f - s f
+    y = k * _LN2_HIGH + (f - (s * (f - z * _polynomial(_LOG, z)) - k * _LN2_LOW))
+    y = np.where(x == np.inf, x, y)
+    y = np.where(x == 0, -np.inf, y)
+    return np.where((x < 0) | np.isnan(x), np.nan, y)
+
+
+def _tanh64(x: Array) -> Array:
+    magnitude = np.abs(x)
+    z = magnitude * magnitude
+    small = magnitude < 0.55
+    # Below 0.55 |x| + |x| z P(z) / Q(z), above 1 - 2 / (exp(2|x|) + 1): one division serves both.
+    numerator = np.where(small, (magnitude * z) * _polynomial(_TANH_P, z), -2.0)
+    denominator = np.where(small, _polynomial(_TANH_Q, z), _exp64(2.0 * np.where(magnitude > 20.0, 20.0, magnitude)) + 1.0)
+    return np.copysign(np.where(small, magnitude, 1.0) + numerator / denominator, x)
+
+
+def _sigmoid64(x: Array) -> Array:
+    e = _exp64(-np.abs(x))
+    return np.where(x >= 0, 1.0, e) / (1.0 + e)
+
+
+# Scalars
+
+
+def flush(m: Array) -> Array:
+    """``m`` with +0 in place of magnitudes below 2**-100 (float64: 2**-970)."""
+    least = 2.0**-100 if m.dtype == np.float32 else 2.0**-970
+    return np.where(np.abs(m) < m.dtype.type(least), m.dtype.type(0), m)
+
+
+def round_scalar(value: float, dtype: npt.DTypeLike) -> Any:
+    """A binary64 number rounded once to ``dtype``, as a NumPy scalar."""
+    with np.errstate(over="ignore"):
+        return np.dtype(dtype).type(value)
