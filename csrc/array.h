@@ -86,6 +86,10 @@ void check_same_dtype(const Input& a, const Input& b);
 void check_same_shape(const Input& a, const Input& b);
 void check_shape(const Input& a, const Shape& expected, const char* of);
 
+// A hyperparameter: anything that converts to a Python float.
+double number(const char* op, const char* name, py::handle value);
+// An unsigned number of `bits` bits: the seed, draw number or stream of a random op.
+uint64_t counter(const char* op, const char* name, py::handle value, int bits);
 // An int of at least `least`.
 int64_t integer(const char* op, const char* name, py::handle value, int64_t least);
 // int or pair of ints, each at least `least`: "conv2d_forward: stride must be at least 1, got (0, 1)".

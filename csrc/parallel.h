@@ -15,6 +15,22 @@ using Poll = bool (*)();
 void set_poll(Poll poll);
 struct Interrupted {};
 
+// For kernels whose pieces take longer than that: call it inside the piece, every millisecond or so. Leaves the piece
+// (by an exception that ends in parallel_for) when the work is to end.
+void check_interrupt();
+
+// While one lives, work of this thread is not interrupted: for updates in place, which must be done or not done.
+class Uninterruptible {
+ public:
+  Uninterruptible();
+  ~Uninterruptible();
+  Uninterruptible(const Uninterruptible&) = delete;
+  Uninterruptible& operator=(const Uninterruptible&) = delete;
+
+ private:
+  bool outer_;
+};
+
 using Body = void (*)(void* context, int64_t begin, int64_t end);
 void parallel_run(int64_t begin, int64_t end, int64_t grain, Body body, void* context);
 

@@ -5,7 +5,8 @@
 namespace nnlite {
 namespace {
 
-// Defines the op `name`(a) or `name`(a, b), element by element; kernel(pointers…, n) resolves to the overload for the dtype.
+// Defines the op `name`(a) or `name`(a, b), element by element; kernel(pointers…, n) resolves to the overload for the
+// dtype.
 template <class Kernel>
 void define(py::module_& m, const char* op, const char* a_name, Kernel kernel) {
   m.def(
@@ -43,7 +44,18 @@ void define(py::module_& m, const char* op, const char* a_name, const char* b_na
 void bind_elementwise(py::module_& m) {
   define(m, "relu_forward", "x", [](auto... a) { relu_forward(a...); });
   define(m, "relu_backward", "dy", "y", [](auto... a) { relu_backward(a...); });
+  define(m, "sigmoid_forward", "x", [](auto... a) { sigmoid_forward(a...); });
+  define(m, "sigmoid_backward", "dy", "y", [](auto... a) { sigmoid_backward(a...); });
+  define(m, "tanh_forward", "x", [](auto... a) { tanh_forward(a...); });
+  define(m, "tanh_backward", "dy", "y", [](auto... a) { tanh_backward(a...); });
+  define(m, "exp_forward", "x", [](auto... a) { exp_forward(a...); });
+  define(m, "exp_backward", "dy", "y", [](auto... a) { multiply(a...); });
+  define(m, "log_forward", "x", [](auto... a) { log_forward(a...); });
+  define(m, "log_backward", "dy", "x", [](auto... a) { log_backward(a...); });
   define(m, "add", "a", "b", [](auto... a) { add(a...); });
+  define(m, "subtract", "a", "b", [](auto... a) { subtract(a...); });
+  define(m, "multiply", "a", "b", [](auto... a) { multiply(a...); });
+  define(m, "negative", "a", [](auto... a) { negative(a...); });
 }
 
 }  // namespace nnlite

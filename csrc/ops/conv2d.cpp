@@ -1,7 +1,7 @@
 #include "ops/conv2d.h"
 
+#include "lane_sum.h"
 #include "ops/gemm_core.h"
-#include "sum.h"
 
 // Forward and backward-data are one computation, a lattice convolution: out[n, m, a, b] is the dot product over
 // (channel, i, j) of weight and source[n, channel, a * step_h + dr[i], b * step_w + ds[j]]. Forward is one lattice over

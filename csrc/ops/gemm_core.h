@@ -207,9 +207,11 @@ static void multiply_columns(const PackedA<T>& a, int64_t k, int64_t begin, int6
                              const T* column_bias, PackB pack_b, const Tiles& tiles) {
   constexpr int W = kLanes<T>;
   constexpr int64_t kNR = kNV * W;
-  const int64_t group = std::max<int64_t>(1, kGroupBytes / (kNR * std::min(std::max<int64_t>(k, 1), kBlock) *
-                                                            static_cast<int64_t>(sizeof(T)))) *
-                        kNR;
+  // With a single row panel nothing packed is used twice, and a group of one panel reads its part of B in the longest
+  // runs.
+  const int64_t fitting =
+      kGroupBytes / (kNR * std::min(std::max<int64_t>(k, 1), kBlock) * static_cast<int64_t>(sizeof(T)));
+  const int64_t group = a.panels.count == 1 ? kNR : std::max<int64_t>(1, fitting) * kNR;
   // One panel row to spare: whole-vector packing may write past the last one.
   const Scratch<T> packed(
       std::min(group, ceil_div(end - begin, kNR) * kNR) * std::min(std::max<int64_t>(k, 1), kBlock) + kNR);
@@ -224,6 +226,7 @@ static void multiply_columns(const PackedA<T>& a, int64_t k, int64_t begin, int6
         pack_b(packed.get() + (j - g) * kc, ceil_div(columns, W) * W, k0, kc, j, columns);
       }
       for (int64_t i = 0; i < a.panels.count; ++i) {
+        check_interrupt();
         const int64_t row = a.panels.first(i);
         const int rows = a.panels.rows(i);
         const T* const panel = a.panel(k0, i);

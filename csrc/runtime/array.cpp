@@ -143,6 +143,29 @@ int64_t to_int64(const char* op, const char* name, py::handle value) {
 
 }  // namespace
 
+double number(const char* op, const char* name, py::handle value) {
+  const double x = PyFloat_AsDouble(value.ptr());
+  if (x == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::type_error(std::string(op) + ": " + name + " must be a number, got " + type_name(value));
+  }
+  return x;
+}
+
+uint64_t counter(const char* op, const char* name, py::handle value, int bits) {
+  if (!is_index(value)) {
+    throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));
+  }
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) throw py::error_already_set();
+  const uint64_t n = PyLong_AsUnsignedLongLong(index.ptr());
+  const bool outside = PyErr_Occurred() != nullptr;
+  if (outside) PyErr_Clear();
+  check(!outside && (bits == 64 || n >> bits == 0), op, ": ", name, " must be from 0 to 2**", bits, " - 1, got ",
+        std::string(py::str(index)));
+  return n;
+}
+
 int64_t integer(const char* op, const char* name, py::handle value, int64_t least) {
   if (!is_index(value))
     throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));

@@ -81,7 +81,8 @@ double round_wide(bool negative, Wide m, int e) {
 // Exact integers. The product has at most 106 bits, so 128 hold it with 20 bits to spare; the smaller addend is shifted
 // down with a sticky bit.
 double fma_by_integers(double a, double b, double c) {
-  if (!std::isfinite(a) || !std::isfinite(b) || !std::isfinite(c) || a == 0 || b == 0) return a * b + c;
+  if (!std::isfinite(a) || !std::isfinite(b) || a == 0 || b == 0) return a * b + c;
+  if (!std::isfinite(c)) return c;  // a * b is finite, however large
   const Parts x = parts(a), y = parts(b);
   const bool negative = std::signbit(a) != std::signbit(b);
   Wide p = static_cast<Wide>(x.m) * y.m;

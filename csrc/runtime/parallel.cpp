@@ -35,19 +35,37 @@ struct Job {
   int parts;
 };
 
+// What check_interrupt asks on this thread, and what it throws.
+struct Stop {
+  bool (*ask)(void*);
+  void* context;
+};
+struct Stopped {};
+thread_local Stop* current_stop = nullptr;
+
 // Runs part `part` of the job grain by grain. The parts are contiguous and hold whole grains.
-template <class Stop>
-void run_part(const Job& job, int part, Stop stop) {
+template <class F>
+void run_part(const Job& job, int part, F stop) {
+  Stop asked{[](void* f) { return (*static_cast<F*>(f))(); }, &stop};
+  struct Scope {
+    explicit Scope(Stop* inner) : outer(current_stop) { current_stop = inner; }
+    ~Scope() { current_stop = outer; }
+    Stop* const outer;
+  } scope(&asked);
   const int64_t grains = (job.end - job.begin + job.grain - 1) / job.grain;
   const int64_t last = grains * (part + 1) / job.parts;
-  for (int64_t g = grains * part / job.parts; g < last && !stop(); ++g) {
-    const int64_t b = job.begin + g * job.grain;
-    job.body(job.context, b, std::min(b + job.grain, job.end));
+  try {
+    for (int64_t g = grains * part / job.parts; g < last && !stop(); ++g) {
+      const int64_t b = job.begin + g * job.grain;
+      job.body(job.context, b, std::min(b + job.grain, job.end));
+    }
+  } catch (const Stopped&) {
   }
 }
 
 std::atomic<int> threads{1};
 std::atomic<Poll> poll_hook{nullptr};
+thread_local bool uninterruptible = false;
 
 // Asks the hook at most every 20 ms.
 class Poller {
@@ -57,7 +75,7 @@ class Poller {
     if (now - last_ < kPollInterval) return false;
     last_ = now;
     const Poll poll = poll_hook.load(std::memory_order_relaxed);
-    return poll != nullptr && poll();
+    return poll != nullptr && !uninterruptible && poll();
   }
 
  private:
@@ -188,6 +206,13 @@ void run_inline(const Job& job) {
 void set_num_threads(int n) { threads.store(n, std::memory_order_relaxed); }
 int num_threads() { return threads.load(std::memory_order_relaxed); }
 void set_poll(Poll poll) { poll_hook.store(poll, std::memory_order_relaxed); }
+
+Uninterruptible::Uninterruptible() : outer_(uninterruptible) { uninterruptible = true; }
+Uninterruptible::~Uninterruptible() { uninterruptible = outer_; }
+
+void check_interrupt() {
+  if (current_stop != nullptr && current_stop->ask(current_stop->context)) throw Stopped();
+}
 
 void parallel_run(int64_t begin, int64_t end, int64_t grain, Body body, void* context) {
   if (begin >= end) return;

@@ -1,11 +1,12 @@
-"""The arithmetic of docs/numerics.md in NumPy: fused multiply-add, dot products, sums and elementary functions, bit for bit.
+"""The arithmetic of docs/numerics.md in NumPy: fused multiply-add, dot products, sums and elementary functions.
 
-Only ``+ - * / sqrt``, comparisons and bit operations of NumPy are used: ``np.exp``, ``np.sum`` and ``@`` give other bits on other machines.
-Every function takes float32 or float64 arrays and returns new arrays of the same type.
+Only ``+ - * / sqrt``, comparisons and bit operations of NumPy are used: ``np.exp``, ``np.sum`` and ``@`` give other
+bits on other machines. Every function takes float32 or float64 arrays and returns new arrays of the same type.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import zip_longest
 from typing import Any
 
@@ -28,8 +29,8 @@ def refuse_flush_to_zero() -> None:
     doubled = np.array([1], np.uint64).view(np.float64) * 2.0
     if halved[0] == 0 or doubled[0] == 0:
         raise RuntimeError(
-            "nnlite.reference: flush-to-zero is switched on in this thread, so subnormal numbers are lost and results would have other bits; "
-            "a library built with -Ofast or -ffast-math, or a call such as torch.set_flush_denormal(True), does this"
+            "nnlite.reference: flush-to-zero is switched on in this thread, so subnormal numbers are lost and results "
+            "have other bits; a library built with -Ofast or -ffast-math, or torch.set_flush_denormal(True), does this"
         )
 
 
@@ -43,13 +44,13 @@ def fma(a: Array, b: Array, c: Array) -> Array:
         a, b, c: arrays of one type, float32 or float64.
 
     Returns:
-        The array of that type nearest to the exact values. float64 follows Boldo and Melquiond, "Emulation of FMA and correctly rounded
-        sums: proved algorithms using rounding to odd" (2008).
+        The numbers of that type nearest to the exact values. float64 follows Boldo and Melquiond, "Emulation of FMA and
+        correctly rounded sums: proved algorithms using rounding to odd" (2008).
     """
     a, b, c = np.broadcast_arrays(a, b, c)
     with np.errstate(all="ignore"):
         if a.dtype == np.float32:
-            # The product of two 24-bit numbers is exact in float64, so the sum is the only inexact step before the final rounding.
+            # The product of two 24-bit numbers is exact in float64, so only the sum is inexact.
             total, error = _two_sum(a.astype(np.float64) * b, c.astype(np.float64))
             return np.asarray(_to_odd(total, error)).astype(np.float32)
         return _fma64(a, b, c)
@@ -63,9 +64,10 @@ def _two_sum(a: Array, b: Array) -> tuple[Array, Array]:
 
 
 def _to_odd(total: Array, error: Array) -> Array:
-    """``total + error``, ``|error|`` at most half an ulp of ``total``, rounded to odd: if inexact, the neighbour whose last bit is 1.
+    """``total + error`` rounded to odd: the one of the two neighbours whose last bit is 1, unless ``error`` is 0.
 
-    A second rounding to fewer bits then sees on which side of a halfway point the exact value lies.
+    ``|error|`` is at most half an ulp of ``total``. A second rounding to fewer bits then sees on which side of a
+    halfway point the exact value lies.
     """
     bits = total.view(np.int64)
     away = (error > 0) == (total > 0)
@@ -80,23 +82,26 @@ def _split(a: Array) -> tuple[Array, Array]:
     return high, a - high
 
 
+def _product_error(product: Array, a: tuple[Array, Array], b: tuple[Array, Array]) -> Array:
+    """``a * b - product``, from the halves of the factors (Dekker)."""
+    error: Array = ((a[0] * b[0] - product) + a[0] * b[1] + a[1] * b[0]) + a[1] * b[1]
+    return error
+
+
 def _fma64(a: Array, b: Array, c: Array) -> Array:
     product = a * b
-    zero = (a == 0) | (b == 0) | (c == 0)
-    finite = np.isfinite(a) & np.isfinite(b) & np.isfinite(c)
+    finite = np.isfinite(a) & np.isfinite(b)
     safe = _within(a, -480, 480) & _within(b, -480, 480) & _within(c, -900, 960) & (np.abs(product) >= 2.0**-900)
 
-    a_high, a_low = _split(a)
-    b_high, b_low = _split(b)
-    product_error = ((a_high * b_high - product) + a_high * b_low + a_low * b_high) + a_low * b_low
-    result = _add_pair(product, product_error, c)
+    result = _add_pair(product, _product_error(product, _split(a), _split(b)), c)
 
-    # With a factor 0 the sum is exact but for its one rounding; an infinite or NaN factor decides the result by itself.
-    result = np.where((zero & finite & ((a == 0) | (b == 0))) | ~(np.isfinite(a) & np.isfinite(b)), product + c, result)
+    # One rounding is left where a factor is 0 or c is (unless the product underflows to a zero, whose sign counts);
+    # an infinite or NaN factor decides the result by itself.
+    plain = (a == 0) | (b == 0) | ((c == 0) & (product != 0)) | ~finite
+    result = np.where(plain, product + c, result)
     # Finite factors never outweigh an infinite or NaN c, even where their product overflows.
-    result = np.where(np.isfinite(a) & np.isfinite(b) & ~np.isfinite(c), c, result)
-    exact = finite & ~safe & (a != 0) & (b != 0)
-    for i in np.argwhere(exact):
+    result = np.where(finite & ~np.isfinite(c), c, result)
+    for i in np.argwhere(~plain & ~safe & np.isfinite(c)):
         at = tuple(i)
         result[at] = _fma_exact(float(a[at]), float(b[at]), float(c[at]))
     return result
@@ -128,7 +133,7 @@ def _fma_exact(a: float, b: float, c: float) -> float:
 
 
 def dot(a: Array, b: Array) -> Array:
-    """Matrix product by dot products: one fma per k in ascending order within blocks of 512, block sums added in ascending order.
+    """Matrix product by dot products: within blocks of 512 one fma per k, ascending; then the block sums, ascending.
 
     Args:
         a: ``(M, L)``.
@@ -161,8 +166,9 @@ def _block_sums32(a: Array, b: Array) -> Array:
     product = np.empty_like(wide_sums)
     total = np.empty_like(wide_sums)
     low_bits = np.empty(sums.shape, np.int64)
-    # Two roundings differ from one only where the float64 sum is inexact and lies halfway between two float32 numbers. Normal numbers show
-    # this in their low 29 bits. A subnormal sum can be inexact only where a product is tiny: then every step takes the general way.
+    # Two roundings differ from one only where the float64 sum is inexact and lies halfway between two float32 numbers.
+    # Normal numbers show this in their low 29 bits. A subnormal sum can be inexact only where a product is tiny: then
+    # every step takes the general way.
     tiny = _least_magnitude(a) * _least_magnitude(b) < 2.0**-130
     for column, row in zip(columns, rows, strict=True):
         np.multiply(column, row, out=product)
@@ -190,10 +196,9 @@ def _block_sums64(a: Array, b: Array) -> Array:
             sums = _fma64(*np.broadcast_arrays(column, row, sums))
         return sums
     # Every product and every sum is 0 or within 2**-704 and 2**610, which is safe for the products' errors too.
-    for column, row, (column_high, column_low), (row_high, row_low) in zip(columns, rows, map(_split, columns), map(_split, rows), strict=True):
+    for column, row in zip(columns, rows, strict=True):
         product = column * row
-        product_error = ((column_high * row_high - product) + column_high * row_low + column_low * row_high) + column_low * row_low
-        sums = _add_pair(product, product_error, sums)
+        sums = _add_pair(product, _product_error(product, _split(column), _split(row)), sums)
     return sums
 
 
@@ -201,7 +206,7 @@ def _block_sums64(a: Array, b: Array) -> Array:
 
 
 def total(x: Array, axis: int = -1) -> Array:
-    """``Sum`` of numerics section 4 along ``axis``: chunks of 4,096 elements, 32 lanes each, chunk sums summed by the same rule.
+    """``Sum`` along ``axis``: chunks of 4,096 elements, 32 lanes each, and the chunk sums by the same rule.
 
     Returns:
         ``x`` without ``axis``; an empty sum is +0.
@@ -233,12 +238,12 @@ def _chunk_sums(x: Array) -> Array:
 
 
 def plane_total(x: Array) -> Array:
-    """``(N, C, P)`` -> ``(C,)``: each plane of ``P`` elements by :func:`total`, then the ``N`` plane sums by :func:`total`."""
+    """``(N, C, P)`` -> ``(C,)``: each plane by :func:`total`, then the ``N`` plane sums by :func:`total`."""
     return total(total(x), axis=0)
 
 
-# Elementary functions (section 9). Of float32 they are the float64 functions rounded once, which is the correct rounding
-# for all inputs but those in the tables.
+# Elementary functions (section 9). Of float32 they are the float64 functions rounded once, which is the correct
+# rounding but for a few inputs in tables and for the sigmoid near 0.
 
 _LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 _LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: n * _LN2_HIGH is exact for |n| < 2**11
@@ -309,31 +314,37 @@ _COS = [
 ]
 _TWO_PI = float.fromhex("0x1.921fb54442d18p+2")
 
-# float32 inputs (bits) whose result (bits) is not the rounded float64 result.
-_EXP_TABLE: dict[int, int] = {}
-_LOG_TABLE: dict[int, int] = {}
-_TANH_TABLE: dict[int, int] = {}
-_SIGMOID_TABLE: dict[int, int] = {}
+# float32 numbers for which the rounded float64 result is wrong, and the right one.
+_LOG_TABLE = {
+    float.fromhex("0x1.827a74p-7"): float.fromhex("-0x1.1c2b1ep+2"),
+    float.fromhex("0x1.2f1fd6p+3"): float.fromhex("0x1.1fcbcep+1"),
+    float.fromhex("0x1.bacb4ap+25"): float.fromhex("0x1.1e0696p+4"),
+    float.fromhex("0x1.b121a6p+76"): float.fromhex("0x1.a9a3f2p+5"),
+    float.fromhex("0x1.6351d8p+95"): float.fromhex("0x1.08b512p+6"),
+}
+_SIGMOID_TABLE = {float.fromhex("-0x1.2082e0p-3"): float.fromhex("0x1.dbfee0p-2")}
 
 
 def exp(x: Array) -> Array:
-    """e to the power ``x``; float32 correctly rounded, float64 within 2 ulp. Overflow gives Inf, underflow subnormals and +0."""
-    return _elementwise(_exp64, _EXP_TABLE, x)
+    """e to the power ``x``; float32 correctly rounded, float64 within 2 ulp. Results down to subnormals, +0 and Inf."""
+    return _rounded(_exp64, x)
 
 
 def log(x: Array) -> Array:
     """Natural logarithm; float32 correctly rounded, float64 within 2 ulp. -Inf at 0, NaN below."""
-    return _elementwise(_log64, _LOG_TABLE, x)
+    return _corrected(_rounded(_log64, x), x, _LOG_TABLE)
 
 
 def tanh(x: Array) -> Array:
     """Hyperbolic tangent; float32 correctly rounded, float64 within 2 ulp. Odd: -0 gives -0."""
-    return _elementwise(_tanh64, _TANH_TABLE, x)
+    return _rounded(_tanh64, x)
 
 
 def sigmoid(x: Array) -> Array:
     """``1 / (1 + exp(-x))``; float32 correctly rounded, float64 within 2 ulp."""
-    return _elementwise(_sigmoid64, _SIGMOID_TABLE, x)
+    if x.dtype == np.float64:
+        return _rounded(_sigmoid64, x)
+    return _corrected(_rounded(_sigmoid_for_32, x), x, _SIGMOID_TABLE)
 
 
 def sincos2pi(u: Array) -> tuple[Array, Array]:
@@ -350,15 +361,18 @@ def sincos2pi(u: Array) -> tuple[Array, Array]:
     return np.where(swap, cosine, sine) * sign_sine, np.where(swap, sine, cosine) * sign_cosine
 
 
-def _elementwise(function: Any, table: dict[int, int], x: Array) -> Array:
+def _rounded(function: Callable[[Array], Array], x: Array) -> Array:
+    """``function``, which takes and returns float64, in the type of ``x``."""
     with np.errstate(all="ignore"):
-        if x.dtype == np.float64:
-            return np.asarray(function(x))
-        y = np.asarray(function(x.astype(np.float64)), np.float32)
-        bits = x.view(np.uint32)
-        for key, value in table.items():
-            y = np.where(bits == np.uint32(key), np.array(value, np.uint32).view(np.float32), y)
-        return y
+        return np.asarray(function(x.astype(np.float64))).astype(x.dtype)
+
+
+def _corrected(y: Array, x: Array, table: dict[float, float]) -> Array:
+    """``y`` with the table's result where ``x`` is one of its float32 numbers."""
+    if x.dtype == np.float32:
+        for number, result in table.items():
+            y = np.where(x == np.float32(number), np.float32(result), y)
+    return y
 
 
 def _polynomial(coefficients: list[float], x: Array) -> Array:
@@ -376,15 +390,21 @@ def _power_of_two(shifted: Array) -> Array:
     return (shifted.view(np.int64) << 52).view(np.float64)
 
 
-def _exp64(x: Array) -> Array:
+def _exp_parts(x: Array) -> tuple[Array, Array, Array]:
+    """``q``, ``p`` and ``p2`` with ``exp(x) = ((1 + q) * p) * p2``, where ``p`` and ``p2`` are powers of two."""
     x = np.where(x > 720.0, 720.0, np.where(x < -760.0, -760.0, x))
     # x = n ln 2 + r, |r| at most about ln(2) / 2
     n = (x * _LOG2_E + _ROUND) - _ROUND
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
-    y = 1.0 + (r + (r * r) * _polynomial(_EXP, r))
-    # 2**n in two factors: the first product is exact, so a subnormal result is rounded once.
+    q = r + (r * r) * _polynomial(_EXP, r)
+    # 2**n in two factors: the product with the first is exact, so a subnormal result is rounded once.
     shifted = 0.5 * n + _ROUND
-    return (y * _power_of_two(shifted)) * _power_of_two((n - (shifted - _ROUND)) + _ROUND)
+    return q, _power_of_two(shifted), _power_of_two((n - (shifted - _ROUND)) + _ROUND)
+
+
+def _exp64(x: Array) -> Array:
+    q, p, p2 = _exp_parts(x)
+    return ((1.0 + q) * p) * p2
 
 
 def _log64(x: Array) -> Array:
@@ -407,15 +427,27 @@ def _tanh64(x: Array) -> Array:
     magnitude = np.abs(x)
     z = magnitude * magnitude
     small = magnitude < 0.55
+    e = _exp64(2.0 * np.where(magnitude > 20.0, 20.0, magnitude))
     # Below 0.55 |x| + |x| z P(z) / Q(z), above 1 - 2 / (exp(2|x|) + 1): one division serves both.
     numerator = np.where(small, (magnitude * z) * _polynomial(_TANH_P, z), -2.0)
-    denominator = np.where(small, _polynomial(_TANH_Q, z), _exp64(2.0 * np.where(magnitude > 20.0, 20.0, magnitude)) + 1.0)
+    denominator = np.where(small, _polynomial(_TANH_Q, z), e + 1.0)
     return np.copysign(np.where(small, magnitude, 1.0) + numerator / denominator, x)
 
 
 def _sigmoid64(x: Array) -> Array:
+    q, p, p2 = _exp_parts(-np.abs(x))
+    e = ((1.0 + q) * p) * p2
+    # 1 + e = s + d exactly, and e / (s + d) is nearly (e - e d) / s.
+    s = 1.0 + e
+    d = (1.0 - s) + e
+    return np.where(x >= 0, 1.0, ((1.0 + (q - d)) * p) * p2) / s
+
+
+def _sigmoid_for_32(x: Array) -> Array:
+    # Near 0 the sigmoid is 1/2 + x/4 - x**3/48 + ..., and where 1/2 + x/4 lies halfway between two float32 numbers the
+    # cubic term decides, for which float64 is too short: the numerator moves the quotient a unit towards 1/2.
     e = _exp64(-np.abs(x))
-    return np.where(x >= 0, 1.0, e) / (1.0 + e)
+    return np.where(x >= 0, 1.0 - 2.0**-53, e * (1.0 + 2.0**-52)) / (1.0 + e)
 
 
 # Scalars
@@ -430,4 +462,4 @@ def flush(m: Array) -> Array:
 def round_scalar(value: float, dtype: npt.DTypeLike) -> Any:
     """A binary64 number rounded once to ``dtype``, as a NumPy scalar."""
     with np.errstate(over="ignore"):
-        return np.dtype(dtype).type(value)
+        return np.float64(value).astype(dtype)

@@ -66,7 +66,7 @@ def conv2d_forward(
     y = np.empty((n, k, *geometry.output), x.dtype)
     for x_channels, y_channels in _groups(x.shape[1], k, groups):
         col = columns(op, x[:, x_channels], geometry)
-        rows = arith.dot(col, weight[y_channels].reshape(k // groups, -1).T)
+        rows = arith.dot(col, weight[y_channels].reshape(k // groups, col.shape[1]).T)
         y[:, y_channels] = rows.reshape(n, *geometry.output, k // groups).transpose(0, 3, 1, 2)
     return y if bias is None else y + bias[:, None, None]
 
@@ -171,8 +171,9 @@ def conv2d_backward_weights(
 
     dweight = np.empty(weight_shape, dy.dtype)
     for x_channels, y_channels in _groups(x.shape[1], k, groups):
-        rows = dy[:, y_channels].transpose(1, 0, 2, 3).reshape(k // groups, -1)
-        dweight[y_channels] = arith.dot(rows, columns(op, x[:, x_channels], geometry)).reshape(-1, *weight_shape[1:])
+        col = columns(op, x[:, x_channels], geometry)
+        rows = dy[:, y_channels].transpose(1, 0, 2, 3).reshape(k // groups, len(col))
+        dweight[y_channels] = arith.dot(rows, col).reshape(k // groups, *weight_shape[1:])
     return dweight
 
 

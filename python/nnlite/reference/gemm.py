@@ -21,8 +21,8 @@ def gemm(a: Array, b: Array, transpose_a: bool = False, transpose_b: bool = Fals
     Raises:
         ValueError: the inner sizes differ.
     """
-    a = check_array("gemm", "a", a, "(rows, columns)")
-    b = check_array("gemm", "b", b, "(rows, columns)")
+    a = check_array("gemm", "a", a, "(M, L)")
+    b = check_array("gemm", "b", b, "(L, N)")
     check_same_dtype("gemm", a=a, b=b)
     a, b = a.T if transpose_a else a, b.T if transpose_b else b
     check(a.shape[1] == b.shape[0], f"gemm: op(a) has {a.shape[1]} columns but op(b) has {b.shape[0]} rows")

@@ -12,20 +12,20 @@ def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """Fully connected layer ``y[n, o] = Σ_i x[n, i] * weight[o, i] + bias[o]`` (numerics section 2).
 
     Args:
-        x: ``(N, in_features)``.
-        weight: ``(out_features, in_features)``.
-        bias: ``(out_features,)`` or ``None``.
+        x: ``(N, I)``.
+        weight: ``(O, I)``.
+        bias: ``(O,)`` or ``None``.
 
     Returns:
-        y: ``(N, out_features)``.
+        y: ``(N, O)``.
 
     Raises:
         ValueError: the features of ``x`` and ``weight`` differ, or ``bias`` has another length than ``weight``.
     """
     op = "linear_forward"
-    x = check_array(op, "x", x, "(N, in_features)")
-    weight = check_array(op, "weight", weight, "(out_features, in_features)")
-    bias = None if bias is None else check_array(op, "bias", bias, "(out_features,)")
+    x = check_array(op, "x", x, "(N, I)")
+    weight = check_array(op, "weight", weight, "(O, I)")
+    bias = None if bias is None else check_array(op, "bias", bias, "(O,)")
     check_same_dtype(op, x=x, weight=weight, bias=bias)
     check(x.shape[1] == weight.shape[1], f"{op}: x has {x.shape[1]} features but weight expects {weight.shape[1]}")
     if bias is not None:
@@ -39,18 +39,18 @@ def linear_backward_data(dy: Array, weight: Array) -> Array:
     """Gradient of :func:`linear_forward` for ``x``: ``dx[n, i] = Σ_o dy[n, o] * weight[o, i]``.
 
     Args:
-        dy: ``(N, out_features)``.
-        weight: ``(out_features, in_features)``.
+        dy: ``(N, O)``.
+        weight: ``(O, I)``.
 
     Returns:
-        dx: ``(N, in_features)``.
+        dx: ``(N, I)``.
 
     Raises:
         ValueError: ``dy`` has another number of columns than ``weight`` has rows.
     """
     op = "linear_backward_data"
-    dy = check_array(op, "dy", dy, "(N, out_features)")
-    weight = check_array(op, "weight", weight, "(out_features, in_features)")
+    dy = check_array(op, "dy", dy, "(N, O)")
+    weight = check_array(op, "weight", weight, "(O, I)")
     check_same_dtype(op, dy=dy, weight=weight)
     check(dy.shape[1] == weight.shape[0], f"{op}: dy has {dy.shape[1]} features but weight gives {len(weight)}")
     check_size(op, (len(dy), weight.shape[1]))
@@ -61,18 +61,18 @@ def linear_backward_weights(dy: Array, x: Array) -> Array:
     """Gradient of :func:`linear_forward` for ``weight``: ``dweight[o, i] = Σ_n dy[n, o] * x[n, i]``.
 
     Args:
-        dy: ``(N, out_features)``.
-        x: ``(N, in_features)``.
+        dy: ``(N, O)``.
+        x: ``(N, I)``.
 
     Returns:
-        dweight: ``(out_features, in_features)``; zeros for an empty batch.
+        dweight: ``(O, I)``; zeros for an empty batch.
 
     Raises:
         ValueError: ``dy`` and ``x`` differ in ``N``.
     """
     op = "linear_backward_weights"
-    dy = check_array(op, "dy", dy, "(N, out_features)")
-    x = check_array(op, "x", x, "(N, in_features)")
+    dy = check_array(op, "dy", dy, "(N, O)")
+    x = check_array(op, "x", x, "(N, I)")
     check_same_dtype(op, dy=dy, x=x)
     check(len(dy) == len(x), f"{op}: dy has {len(dy)} rows but x has {len(x)}")
     check_size(op, (dy.shape[1], x.shape[1]))
@@ -83,10 +83,10 @@ def linear_backward_bias(dy: Array) -> Array:
     """Gradient of :func:`linear_forward` for ``bias``: ``dbias[o] = Σ_n dy[n, o]`` (numerics section 4).
 
     Args:
-        dy: ``(N, out_features)``.
+        dy: ``(N, O)``.
 
     Returns:
-        dbias: ``(out_features,)``; zeros for an empty batch.
+        dbias: ``(O,)``; zeros for an empty batch.
     """
-    dy = check_array("linear_backward_bias", "dy", dy, "(N, out_features)")
+    dy = check_array("linear_backward_bias", "dy", dy, "(N, O)")
     return arith.total(dy, axis=0)

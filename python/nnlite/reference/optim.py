@@ -55,11 +55,11 @@ def sgd_update(
     lr, momentum, weight_decay = (
         number(op, name, value) for name, value in (("lr", lr), ("momentum", momentum), ("weight_decay", weight_decay))
     )
-    _check_lists(op, params, grads, velocities=velocities if momentum else None)
-    check(
-        momentum != 0 or len(velocities) == 0,
-        f"{op}: velocities must be empty when momentum is 0, got {len(velocities)} arrays",
-    )
+    if momentum:
+        _check_lists(op, params, grads, velocities=velocities)
+    else:
+        _check_lists(op, params, grads)
+        check(len(velocities) == 0, f"{op}: velocities must be empty when momentum is 0, got {len(velocities)} arrays")
     for i, (p, g) in enumerate(zip(params, grads, strict=True)):
         rate, mu, decay = (round_scalar(value, p.dtype) for value in (lr, momentum, weight_decay))
         if weight_decay:
@@ -136,20 +136,22 @@ def adam_update(
         p[...] = p - (step * m) / (np.sqrt(v) * inverse_root + epsilon)
 
 
-def _check_lists(op: str, params: Sequence[Array], grads: Sequence[Array], **state: Sequence[Array] | None) -> None:
-    lists = {"params": params, "grads": grads, **{name: arrays for name, arrays in state.items() if arrays is not None}}
+def _check_lists(op: str, params: Sequence[Array], grads: Sequence[Array], **state: Sequence[Array]) -> None:
+    lists = {"params": params, "grads": grads, **state}
     for list_name, arrays in lists.items():
         if not isinstance(arrays, (list, tuple)):
             raise TypeError(f"{op}: {list_name} must be a list of arrays, got {type(arrays).__name__}")
         check(len(arrays) == len(params), f"{op}: params has {len(params)} arrays but {list_name} has {len(arrays)}")
     written, read = {}, {}
     for i, p in enumerate(params):
-        for list_name, arrays in lists.items():
+        p_name = f"params[{i}]"
+        written[p_name] = check_in_place(op, p_name, p)
+        for list_name, arrays in list(lists.items())[1:]:
             name, array = f"{list_name}[{i}]", arrays[i]
             if list_name == "grads":
                 read[name] = check_array(op, name, array)
             else:
                 written[name] = check_in_place(op, name, array)
-            check_same_dtype(op, **{f"params[{i}]": p, name: array})
-            check_same_shape(op, **{f"params[{i}]": p, name: array})
+            check_same_dtype(op, **{p_name: p, name: array})
+            check_same_shape(op, **{p_name: p, name: array})
     check_no_overlap(op, written, read)

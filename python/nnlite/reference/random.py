@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from nnlite.reference import arith
+from nnlite.reference.checks import check_size, shape_argument
 
 Array = npt.NDArray[Any]
 
@@ -23,7 +25,8 @@ def philox(counter: Array, key: tuple[int, int]) -> Array:
     for _ in range(10):
         first = x0 * np.uint64(0xD2511F53)
         second = x2 * np.uint64(0xCD9E8D57)
-        x0, x1, x2, x3 = (second >> shift) ^ x1 ^ np.uint64(k0), second & low, (first >> shift) ^ x3 ^ np.uint64(k1), first & low
+        x0, x2 = (second >> shift) ^ x1 ^ np.uint64(k0), (first >> shift) ^ x3 ^ np.uint64(k1)
+        x1, x3 = second & low, first & low
         k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF
         k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.stack([x0, x1, x2, x3]).astype(np.uint32)
@@ -53,13 +56,13 @@ def _check(op: str, seed: int, draw: int, stream: int) -> None:
             raise ValueError(f"{op}: {name} must be from 0 to 2**{width} - 1, got {value}")
 
 
+def _check_count(op: str, n: int) -> None:
+    if n < 0:
+        raise ValueError(f"{op}: n must not be negative, got {n}")
+
+
 def _size(op: str, shape: tuple[int, ...]) -> int:
-    n = 1
-    for extent in shape:
-        if extent < 0:
-            raise ValueError(f"{op}: shape must not have negative sizes, got {shape}")
-        n *= extent
-    return n
+    return math.prod(check_size(op, shape_argument(op, "shape", shape)))
 
 
 def _dtype(op: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
@@ -85,14 +88,14 @@ def random_bits(n: int, seed: int, draw: int, stream: int) -> npt.NDArray[np.uin
         ValueError: a number is negative or too large.
     """
     _check("random_bits", seed, draw, stream)
-    _size("random_bits", (n,))
+    _check_count("random_bits", n)
     return bits(n, seed, draw, stream)
 
 
 def random_uniform(
     shape: tuple[int, ...], low: float, high: float, dtype: npt.DTypeLike, seed: int, draw: int, stream: int
 ) -> Array:
-    """Uniform numbers in ``[low, high)``: ``low + u * (high - low)`` in ``dtype``, ``u`` of 24 (float64: 53) random bits.
+    """Uniform numbers in ``[low, high)``: ``low + u * (high - low)`` in ``dtype``, ``u`` of 24 or 53 random bits.
 
     Args:
         shape: of the result, filled in C order.
@@ -114,7 +117,8 @@ def random_uniform(
         u = (bits(n, seed, draw, stream) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     else:
         u = (bits64(n, seed, draw, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return (arith.round_scalar(low, kind) + u * arith.round_scalar(high - low, kind)).reshape(shape)
+    y: Array = arith.round_scalar(low, kind) + u * arith.round_scalar(high - low, kind)
+    return y.reshape(shape)
 
 
 def random_normal(
@@ -160,5 +164,6 @@ def random_permutation(n: int, seed: int, draw: int, stream: int) -> npt.NDArray
         ValueError: a number is negative or too large.
     """
     _check("random_permutation", seed, draw, stream)
+    _check_count("random_permutation", n)
     _size("random_permutation", (n,))
     return np.argsort(bits64(n, seed, draw, stream), kind="stable").astype(np.int64)

@@ -92,4 +92,29 @@ static inline T sum(const T* x, int64_t n) {
   return sum<T>(n, [](auto v) { return v; }, x);
 }
 
+// Sums of columns: V is T for one column, Vec<T> for as many columns as a vector holds. f(x[i * ld]…) over rows i.
+template <class T, class V, class F, class... Pointers>
+static inline void column_sums(int64_t rows, int64_t ld, F f, T* to, const Pointers*... x) {
+  constexpr int kColumns = sizeof(V) / sizeof(T);
+  const auto get = [](const T* p) {
+    V v;
+    std::memcpy(&v, p, sizeof v);
+    return v;
+  };
+  RunningSum<T> chunks[kColumns];
+  for (int64_t first = 0; first == 0 || first < rows; first += kChunk) {
+    const int64_t n = std::min(kChunk, rows - first);
+    V lane[kSumLanes] = {};
+    for (int64_t i = 0; i < n; ++i) lane[i % kSumLanes] += f(get(x + (first + i) * ld)...);
+    const V total = fold(lane);
+    std::memcpy(to, &total, sizeof total);
+    if (rows > kChunk) {
+      for (int c = 0; c < kColumns; ++c) chunks[c].add(to[c]);
+    }
+  }
+  if (rows > kChunk) {
+    for (int c = 0; c < kColumns; ++c) to[c] = chunks[c].total();
+  }
+}
+
 }  // namespace nnlite

@@ -1,0 +1,70 @@
+#include "ops/dropout.h"
+
+#include <cmath>
+
+#include "array.h"
+
+namespace nnlite {
+namespace {
+
+constexpr uint32_t kStream = 2;
+
+double probability(const char* op, const py::object& value) {
+  const double p = number(op, "p", value);
+  check(p >= 0 && p <= 1, op, ": p must be between 0 and 1, got ", std::string(py::str(py::float_(p))));
+  return p;
+}
+
+// 1 / (1 - p), rounded once; for p = 1, which keeps nothing, it is never used.
+template <class T>
+T scale_of(double p) {
+  return static_cast<T>(1 / (1 - p));
+}
+
+py::tuple forward(const py::object& x_object, const py::object& p_object, const py::object& seed,
+                  const py::object& draw) {
+  constexpr auto op = "dropout_forward";
+  const Input x(op, "x", x_object);
+  const double p = probability(op, p_object);
+  const Draw d{counter(op, "seed", seed, 64), static_cast<uint32_t>(counter(op, "draw", draw, 32)), kStream};
+  const auto threshold = static_cast<uint32_t>(std::ceil(p * 0x1p24));
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> y(op, x.shape());
+    Output<uint8_t> mask(op, x.shape());
+    run([&, y_to = y.data(), mask_to = mask.data()] {
+      dropout_forward(x.as<T>(), x.size(), threshold, scale_of<T>(p), d, y_to, mask_to);
+    });
+    return py::make_tuple(y.array(), mask.array());
+  });
+}
+
+py::array backward(const py::object& dy_object, const py::object& mask_object, const py::object& p_object) {
+  constexpr auto op = "dropout_backward";
+  const Input dy(op, "dy", dy_object);
+  if (!py::isinstance<py::array>(mask_object)) {
+    throw py::type_error(std::string(op) + ": mask must be a numpy.ndarray, got " +
+                         std::string(py::str(py::type::of(mask_object).attr("__name__"))));
+  }
+  const auto given = py::reinterpret_borrow<py::array>(mask_object);
+  if (!given.dtype().equal(py::dtype::of<uint8_t>())) {
+    throw py::type_error(std::string(op) + ": mask must be uint8, got " + std::string(py::str(given.dtype())));
+  }
+  const Shape shape(given.shape(), given.shape() + given.ndim());
+  check(shape == dy.shape(), op, ": mask has shape ", show(shape), " but dy needs ", show(dy.shape()));
+  const double p = probability(op, p_object);
+  const auto mask = py::array_t<uint8_t, py::array::c_style>::ensure(given);
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dx(op, dy.shape());
+    run([&, from = mask.data(), to = dx.data()] { dropout_backward(dy.as<T>(), from, dy.size(), scale_of<T>(p), to); });
+    return dx.array();
+  });
+}
+
+}  // namespace
+
+void bind_dropout(py::module_& m) {
+  m.def("dropout_forward", forward, py::arg("x"), py::arg("p"), py::arg("seed"), py::arg("draw"));
+  m.def("dropout_backward", backward, py::arg("dy"), py::arg("mask"), py::arg("p"));
+}
+
+}  // namespace nnlite

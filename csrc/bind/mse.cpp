@@ -1,0 +1,44 @@
+#include "ops/mse.h"
+
+#include "array.h"
+
+namespace nnlite {
+namespace {
+
+void check_pair(const Input& x, const Input& target) {
+  check_same_dtype(x, target);
+  check_same_shape(x, target);
+  check(x.size() > 0, x.op(), ": an empty batch has no mean loss");
+}
+
+py::array forward(const py::object& x_object, const py::object& target_object) {
+  constexpr auto op = "mse_forward";
+  const Input x(op, "x", x_object), target(op, "target", target_object);
+  check_pair(x, target);
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> loss(op, {});
+    run([&, to = loss.data()] { mse_forward(x.as<T>(), target.as<T>(), x.size(), to); });
+    return loss.array();
+  });
+}
+
+py::array backward(const py::object& dloss_object, const py::object& x_object, const py::object& target_object) {
+  constexpr auto op = "mse_backward";
+  const Input dloss(op, "dloss", dloss_object, 0, "()"), x(op, "x", x_object), target(op, "target", target_object);
+  check_pair(x, target);
+  check_same_dtype(dloss, x);
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> dx(op, x.shape());
+    run([&, to = dx.data()] { mse_backward(dloss.as<T>(), x.as<T>(), target.as<T>(), x.size(), to); });
+    return dx.array();
+  });
+}
+
+}  // namespace
+
+void bind_mse(py::module_& m) {
+  m.def("mse_forward", forward, py::arg("x"), py::arg("target"));
+  m.def("mse_backward", backward, py::arg("dloss"), py::arg("x"), py::arg("target"));
+}
+
+}  // namespace nnlite

@@ -1,0 +1,153 @@
+#include "ops/pool2d.h"
+
+#include <limits>
+
+#include "windows.h"
+
+namespace nnlite {
+namespace {
+
+constexpr auto kXAxes = "(N, C, H, W)";
+constexpr auto kYAxes = "(N, C, OH, OW)";
+
+void check_plane(const char* op, int64_t h, int64_t w) {
+  check(h >= 1 && w >= 1, op, ": x must have planes of at least (1, 1), got ", show({h, w}));
+}
+
+struct Pool {
+  Pool(const char* op, const Shape& x, const py::object& kernel_size, const py::object& stride,
+       const py::object& padding) {
+    const Pair kernel = pair(op, "kernel_size", kernel_size, 1);
+    check_plane(op, x[2], x[3]);
+    const py::object kernel_object = py::make_tuple(kernel.first, kernel.second);
+    const Windows found = windows(op, {x[2], x[3]}, kernel, stride.is_none() ? kernel_object : stride, padding);
+    const Pair p = found.padding;
+    check(p.first <= kernel.first / 2 && p.second <= kernel.second / 2, op,
+          ": padding must be at most half the kernel, got padding ", show({p.first, p.second}), " for kernel_size ",
+          show({kernel.first, kernel.second}));
+    check(kernel.first <= std::numeric_limits<int32_t>::max() / kernel.second, op, ": size of kernel_size overflows");
+    h = {x[2], kernel.first, found.stride.first, p.first, 1, found.output.first};
+    w = {x[3], kernel.second, found.stride.second, p.second, 1, found.output.second};
+    planes = size_of(op, {x[0], x[1]});
+    y_shape = {x[0], x[1], h.windows, w.windows};
+  }
+  WindowAxis h, w;
+  int64_t planes;
+  Shape y_shape;
+};
+
+py::tuple max_forward(const py::object& x_object, const py::object& kernel_size, const py::object& stride,
+                      const py::object& padding) {
+  constexpr auto op = "max_pool2d_forward";
+  const Input x(op, "x", x_object, 4, kXAxes);
+  const Pool pool(op, x.shape(), kernel_size, stride, padding);
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> y(op, pool.y_shape);
+    Output<int32_t> index(op, pool.y_shape);
+    run([&, y_to = y.data(), index_to = index.data()] {
+      max_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, y_to, index_to);
+    });
+    return py::make_tuple(y.array(), index.array());
+  });
+}
+
+py::array max_backward(const py::object& dy_object, const py::object& index_object, const py::object& x_shape_object,
+                       const py::object& kernel_size, const py::object& stride, const py::object& padding) {
+  constexpr auto op = "max_pool2d_backward";
+  const Input dy(op, "dy", dy_object, 4, kYAxes);
+  const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
+  const Pool pool(op, x_shape, kernel_size, stride, padding);
+  check_shape(dy, pool.y_shape, "the output");
+  if (!py::isinstance<py::array>(index_object)) {
+    throw py::type_error(std::string(op) + ": index must be a numpy.ndarray, got " +
+                         std::string(py::str(py::type::of(index_object).attr("__name__"))));
+  }
+  const auto given = py::reinterpret_borrow<py::array>(index_object);
+  if (!given.dtype().equal(py::dtype::of<int32_t>())) {
+    throw py::type_error(std::string(op) + ": index must be int32, got " + std::string(py::str(given.dtype())));
+  }
+  const Shape index_shape(given.shape(), given.shape() + given.ndim());
+  check(index_shape == pool.y_shape, op, ": index has shape ", show(index_shape), " but the output needs ",
+        show(pool.y_shape));
+  const auto index = py::array_t<int32_t, py::array::c_style>::ensure(given);
+  const int64_t taps = pool.h.kernel * pool.w.kernel;
+  for (int64_t i = 0; i < index.size(); ++i) {
+    const int32_t tap = index.data()[i];
+    check(tap >= 0 && tap < taps, op, ": index holds [", tap, "] but a window has ", taps, " taps (0 to ", taps - 1,
+          ")");
+  }
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dx(op, x_shape);
+    run([&, from = index.data(), to = dx.data()] {
+      max_pool2d_backward(dy.as<T>(), from, pool.planes, pool.h, pool.w, to);
+    });
+    return dx.array();
+  });
+}
+
+py::array avg_forward(const py::object& x_object, const py::object& kernel_size, const py::object& stride,
+                      const py::object& padding) {
+  constexpr auto op = "avg_pool2d_forward";
+  const Input x(op, "x", x_object, 4, kXAxes);
+  const Pool pool(op, x.shape(), kernel_size, stride, padding);
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> y(op, pool.y_shape);
+    run([&, to = y.data()] { avg_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, to); });
+    return y.array();
+  });
+}
+
+py::array avg_backward(const py::object& dy_object, const py::object& x_shape_object, const py::object& kernel_size,
+                       const py::object& stride, const py::object& padding) {
+  constexpr auto op = "avg_pool2d_backward";
+  const Input dy(op, "dy", dy_object, 4, kYAxes);
+  const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
+  const Pool pool(op, x_shape, kernel_size, stride, padding);
+  check_shape(dy, pool.y_shape, "the output");
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dx(op, x_shape);
+    run([&, to = dx.data()] { avg_pool2d_backward(dy.as<T>(), pool.planes, pool.h, pool.w, to); });
+    return dx.array();
+  });
+}
+
+py::array global_forward(const py::object& x_object) {
+  constexpr auto op = "global_avg_pool2d_forward";
+  const Input x(op, "x", x_object, 4, kXAxes);
+  check_plane(op, x[2], x[3]);
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<T> y(op, {x[0], x[1], 1, 1});
+    run([&, to = y.data()] { global_avg_pool2d_forward(x.as<T>(), x[0] * x[1], x[2] * x[3], to); });
+    return y.array();
+  });
+}
+
+py::array global_backward(const py::object& dy_object, const py::object& x_shape_object) {
+  constexpr auto op = "global_avg_pool2d_backward";
+  const Input dy(op, "dy", dy_object, 4, "(N, C, 1, 1)");
+  const Shape x = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
+  check_plane(op, x[2], x[3]);
+  check_shape(dy, {x[0], x[1], 1, 1}, "the output");
+  return by_dtype(dy.is_double(), [&]<class T>(T) {
+    Output<T> dx(op, x);
+    run([&, to = dx.data()] { global_avg_pool2d_backward(dy.as<T>(), x[0] * x[1], x[2] * x[3], to); });
+    return dx.array();
+  });
+}
+
+}  // namespace
+
+void bind_pool2d(py::module_& m) {
+  m.def("max_pool2d_forward", max_forward, py::arg("x"), py::arg("kernel_size"), py::arg("stride") = py::none(),
+        py::arg("padding") = 0);
+  m.def("max_pool2d_backward", max_backward, py::arg("dy"), py::arg("index"), py::arg("x_shape"),
+        py::arg("kernel_size"), py::arg("stride") = py::none(), py::arg("padding") = 0);
+  m.def("avg_pool2d_forward", avg_forward, py::arg("x"), py::arg("kernel_size"), py::arg("stride") = py::none(),
+        py::arg("padding") = 0);
+  m.def("avg_pool2d_backward", avg_backward, py::arg("dy"), py::arg("x_shape"), py::arg("kernel_size"),
+        py::arg("stride") = py::none(), py::arg("padding") = 0);
+  m.def("global_avg_pool2d_forward", global_forward, py::arg("x"));
+  m.def("global_avg_pool2d_backward", global_backward, py::arg("dy"), py::arg("x_shape"));
+}
+
+}  // namespace nnlite

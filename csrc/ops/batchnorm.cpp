@@ -1,0 +1,201 @@
+#include "ops/batchnorm.h"
+
+#include "lane_sum.h"
+#include "parallel.h"
+#include "workspace.h"
+
+namespace nnlite {
+namespace {
+
+int64_t grain_of(int64_t work, int64_t size) { return std::max<int64_t>(1, work / std::max<int64_t>(1, size)); }
+
+// Calls one(j, V) for columns j of (n, c) data: V is a vector type for whole vectors of channels, T for the rest.
+template <class T, class F>
+void each_channel_vector(BatchnormSize size, F one) {
+  constexpr int64_t W = kLanes<T>;
+  const int64_t grain = (grain_of(1 << 14, size.n) + W - 1) / W * W;
+  parallel_for(0, size.c, grain, [=](int64_t begin, int64_t end) {
+    int64_t j = begin;
+    for (; j + W <= end; j += W) one(j, Vec<T>{});
+    for (; j < end; ++j) one(j, T{});
+  });
+}
+
+template <class V, class T>
+V read(const T* p) {
+  V v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+template <class T>
+void statistics(BatchnormSize size, const T* x, T* mean, T* var) {
+  const T m = static_cast<T>(size.n * size.p), p = static_cast<T>(size.p);
+  if (size.p == 1) {
+    // Planes of one element are columns: vectors run over channels. The centred square sum of a plane is (x - x)^2.
+    each_channel_vector<T>(size, [=]<class V>(int64_t j, V) {
+      column_sums<T, V>(size.n, size.c, [](V v) { return v; }, mean + j, x + j);
+      const V center = read<V>(mean + j) / m;
+      std::memcpy(mean + j, &center, sizeof center);
+      const auto spread = [=](V v) {
+        const V d = v - v, shift = v - center;
+        return d * d + (shift * shift) * p;
+      };
+      column_sums<T, V>(size.n, size.c, spread, var + j, x + j);
+      const V variance = read<V>(var + j) / m;
+      std::memcpy(var + j, &variance, sizeof variance);
+    });
+    return;
+  }
+  // One read of memory: the squares of a plane are taken while it is in cache.
+  const Scratch<T> sums(size.n * size.c), squares(size.n * size.c);
+  parallel_for(0, size.n * size.c, grain_of(1 << 14, size.p), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const T* const plane = x + i * size.p;
+      sums[i] = sum(plane, size.p);
+      const T center = sums[i] / p;
+      const auto square = [=](auto v) {
+        const auto d = v - center;
+        return d * d;
+      };
+      squares[i] = sum<T>(size.p, square, plane);
+    }
+  });
+  parallel_for(0, size.c, grain_of(1 << 12, size.n), [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) {
+      RunningSum<T> total, spread;
+      for (int64_t n = 0; n < size.n; ++n) total.add(sums[n * size.c + c]);
+      mean[c] = total.total() / m;
+      for (int64_t n = 0; n < size.n; ++n) {
+        const T shift = sums[n * size.c + c] / p - mean[c];
+        spread.add(squares[n * size.c + c] + (shift * shift) * p);
+      }
+      var[c] = spread.total() / m;
+    }
+  });
+}
+
+template <class T>
+T reciprocal_root(T var, T eps) {
+  return 1 / static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(var + eps) : __builtin_sqrt(var + eps));
+}
+
+// to[i] = f(i, c) for all elements i, c their channel; f takes what depends on the channel from arrays.
+template <class T, class F>
+void each_element(BatchnormSize size, F f) {
+  if (size.p == 1) {
+    parallel_for(0, size.n, grain_of(1 << 14, size.c), [=](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) {
+        for (int64_t c = 0; c < size.c; ++c) f(n * size.c + c, c);
+      }
+    });
+    return;
+  }
+  parallel_for(0, size.n * size.c, grain_of(1 << 14, size.p), [=](int64_t begin, int64_t end) {
+    for (int64_t plane = begin; plane < end; ++plane) {
+      const int64_t c = plane % size.c;
+      for (int64_t i = plane * size.p; i < (plane + 1) * size.p; ++i) f(i, c);
+    }
+  });
+}
+
+template <class T>
+void normalise(BatchnormSize size, const T* x, const T* weight, const T* bias, const T* mean, const T* var, T eps,
+               T* __restrict y) {
+  const Scratch<T> scales(size.c);
+  for (int64_t c = 0; c < size.c; ++c) scales[c] = weight[c] * reciprocal_root(var[c], eps);
+  const T* const scale = scales.get();
+  each_element<T>(size, [=](int64_t i, int64_t c) { y[i] = (x[i] - mean[c]) * scale[c] + bias[c]; });
+}
+
+template <class T>
+void backward(BatchnormSize size, bool training, const T* dy, const T* x, const T* weight, const T* mean, const T* var,
+              T eps, T* __restrict dx, T* dweight, T* dbias) {
+  const T m = static_cast<T>(size.n * size.p);
+  const Scratch<T> scales(size.c), means(size.c), slopes(size.c), centered(size.c);
+  if (size.p == 1) {
+    each_channel_vector<T>(size, [&]<class V>(int64_t j, V) {
+      const V center = read<V>(mean + j);
+      column_sums<T, V>(size.n, size.c, [](V d) { return d; }, dbias + j, dy + j);
+      column_sums<T, V>(size.n, size.c, [=](V d, V v) { return d * (v - center); }, centered.get() + j, dy + j, x + j);
+    });
+  } else {
+    const Scratch<T> sums(size.n * size.c), products(size.n * size.c);
+    parallel_for(0, size.n * size.c, grain_of(1 << 14, size.p), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const T center = mean[i % size.c];
+        sums[i] = sum(dy + i * size.p, size.p);
+        products[i] = sum<T>(size.p, [=](auto d, auto v) { return d * (v - center); }, dy + i * size.p, x + i * size.p);
+      }
+    });
+    parallel_for(0, size.c, grain_of(1 << 12, size.n), [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c) {
+        RunningSum<T> total, product;
+        for (int64_t n = 0; n < size.n; ++n) {
+          total.add(sums[n * size.c + c]);
+          product.add(products[n * size.c + c]);
+        }
+        dbias[c] = total.total();
+        centered[c] = product.total();
+      }
+    });
+  }
+  for (int64_t c = 0; c < size.c; ++c) {
+    const T rstd = reciprocal_root(var[c], eps);
+    scales[c] = weight[c] * rstd;
+    dweight[c] = centered[c] * rstd;
+    means[c] = dbias[c] / m;
+    slopes[c] = (dweight[c] * rstd) / m;
+  }
+  const T *const scale = scales.get(), *const a = means.get(), *const b = slopes.get();
+  if (training) {
+    each_element<T>(size, [=](int64_t i, int64_t c) { dx[i] = ((dy[i] - a[c]) - (x[i] - mean[c]) * b[c]) * scale[c]; });
+  } else {
+    each_element<T>(size, [=](int64_t i, int64_t c) { dx[i] = dy[i] * scale[c]; });
+  }
+}
+
+template <class T>
+void running_update(int64_t count, const T* running_mean, const T* running_var, const T* mean, const T* var, T unbias,
+                    T old, T fresh, T* new_mean, T* new_var) {
+  for (int64_t c = 0; c < count; ++c) {
+    new_mean[c] = running_mean[c] * old + mean[c] * fresh;
+    new_var[c] = running_var[c] * old + (var[c] * unbias) * fresh;
+  }
+}
+
+}  // namespace
+
+void batchnorm_statistics(BatchnormSize size, const float* x, float* mean, float* var) {
+  statistics(size, x, mean, var);
+}
+void batchnorm_statistics(BatchnormSize size, const double* x, double* mean, double* var) {
+  statistics(size, x, mean, var);
+}
+void batchnorm_normalise(BatchnormSize size, const float* x, const float* weight, const float* bias, const float* mean,
+                         const float* var, float eps, float* y) {
+  normalise(size, x, weight, bias, mean, var, eps, y);
+}
+void batchnorm_normalise(BatchnormSize size, const double* x, const double* weight, const double* bias,
+                         const double* mean, const double* var, double eps, double* y) {
+  normalise(size, x, weight, bias, mean, var, eps, y);
+}
+void batchnorm_backward(BatchnormSize size, bool training, const float* dy, const float* x, const float* weight,
+                        const float* mean, const float* var, float eps, float* dx, float* dweight, float* dbias) {
+  backward(size, training, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+}
+void batchnorm_backward(BatchnormSize size, bool training, const double* dy, const double* x, const double* weight,
+                        const double* mean, const double* var, double eps, double* dx, double* dweight, double* dbias) {
+  backward(size, training, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+}
+void batchnorm_running_update(int64_t c, const float* running_mean, const float* running_var, const float* mean,
+                              const float* var, float unbias, float old, float fresh, float* new_mean, float* new_var) {
+  running_update(c, running_mean, running_var, mean, var, unbias, old, fresh, new_mean, new_var);
+}
+void batchnorm_running_update(int64_t c, const double* running_mean, const double* running_var, const double* mean,
+                              const double* var, double unbias, double old, double fresh, double* new_mean,
+                              double* new_var) {
+  running_update(c, running_mean, running_var, mean, var, unbias, old, fresh, new_mean, new_var);
+}
+
+}  // namespace nnlite

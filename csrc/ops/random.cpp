@@ -1,0 +1,74 @@
+#include "ops/random.h"
+
+#include <algorithm>
+
+#include "elementary.h"
+#include "parallel.h"
+
+namespace nnlite {
+namespace {
+
+constexpr int64_t kPiece = 512;  // words, or pairs of them, that are made at a time
+
+// Calls f(first, count, words) for pieces of n elements; `words` holds Words words for each element from `first` on.
+template <int Words, class F>
+void each_piece(Draw draw, int64_t n, F f) {
+  parallel_for(0, n, 16 * kPiece, [=](int64_t begin, int64_t end) {
+    uint32_t words[kPiece * Words];
+    for (int64_t first = begin; first < end; first += kPiece) {
+      const int64_t count = std::min(kPiece, end - first);
+      philox_words(draw, first * Words / 4, (count * Words + 3) / 4, words);
+      f(first, count, words);
+    }
+  });
+}
+
+uint64_t bits64(const uint32_t* words, int64_t i) { return words[2 * i] | uint64_t{words[2 * i + 1]} << 32; }
+
+// 53 random bits as a number in [0, 1).
+double unit(uint64_t bits) { return static_cast<double>(static_cast<int64_t>(bits >> 11)) * 0x1p-53; }
+
+template <class T>
+void normal(Draw draw, int64_t n, double mean, double std, T* y) {
+  each_piece<2>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
+    for (int64_t i = 0; i < count; i += 2) {
+      const double radius = __builtin_sqrt(-2.0 * log(1.0 - unit(bits64(words, i))));
+      double sine, cosine;
+      sincos2pi(unit(bits64(words, i + 1)), sine, cosine);
+      y[first + i] = static_cast<T>(mean + std * (radius * cosine));
+      if (i + 1 < count) y[first + i + 1] = static_cast<T>(mean + std * (radius * sine));
+    }
+  });
+}
+
+}  // namespace
+
+void random_bits(Draw draw, int64_t n, uint32_t* y) {
+  each_piece<1>(draw, n,
+                [=](int64_t first, int64_t count, const uint32_t* words) { std::copy_n(words, count, y + first); });
+}
+
+void random_bits64(Draw draw, int64_t n, uint64_t* y) {
+  each_piece<2>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
+    for (int64_t i = 0; i < count; ++i) y[first + i] = bits64(words, i);
+  });
+}
+
+void random_uniform(Draw draw, int64_t n, float low, float width, float* y) {
+  each_piece<1>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
+    for (int64_t i = 0; i < count; ++i) {
+      y[first + i] = low + static_cast<float>(static_cast<int32_t>(words[i] >> 8)) * 0x1p-24f * width;
+    }
+  });
+}
+
+void random_uniform(Draw draw, int64_t n, double low, double width, double* y) {
+  each_piece<2>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
+    for (int64_t i = 0; i < count; ++i) y[first + i] = low + unit(bits64(words, i)) * width;
+  });
+}
+
+void random_normal(Draw draw, int64_t n, double mean, double std, float* y) { normal(draw, n, mean, std, y); }
+void random_normal(Draw draw, int64_t n, double mean, double std, double* y) { normal(draw, n, mean, std, y); }
+
+}  // namespace nnlite

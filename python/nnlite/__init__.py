@@ -1,0 +1,56 @@
+"""Neural networks on NumPy arrays with specified arithmetic: the same bits on any number of threads and any CPU."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from . import init, nn, ops, optim, random
+from .autograd import Parameter, Tensor, no_grad
+from .backend import backend, get_num_threads, set_num_threads
+from .files import load, save
+from .function import function
+from .gradcheck import gradcheck, numerical_gradient
+from .random import manual_seed
+
+if TYPE_CHECKING:
+    from . import kernels
+    from .trainer import Trainer
+
+__version__ = "0.1.0"
+NUMERICS = 1
+"""Version of docs/numerics.md: results change in no bit while it stays the same."""
+
+__all__ = [
+    "NUMERICS",
+    "Parameter",
+    "Tensor",
+    "Trainer",
+    "__version__",
+    "backend",
+    "function",
+    "get_num_threads",
+    "gradcheck",
+    "init",
+    "kernels",
+    "load",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "numerical_gradient",
+    "ops",
+    "optim",
+    "random",
+    "save",
+    "set_num_threads",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on use what a training loop may not need."""
+    import importlib
+
+    if name == "kernels":
+        return importlib.import_module(".kernels", __name__)
+    if name == "Trainer":
+        return importlib.import_module(".trainer", __name__).Trainer
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

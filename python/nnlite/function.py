@@ -1,0 +1,76 @@
+"""``nl.function``: an op of two plain NumPy functions."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .autograd import Array, Tensor, record
+
+
+def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Tensor]:
+    """Make an op of two functions on NumPy arrays, to be used like any op of :mod:`nnlite.ops`.
+
+    Args:
+        forward: ``forward(*inputs)`` returns the result ``y``, an array of float32 or float64.
+        backward: ``backward(dy, y, *inputs)`` returns one gradient per input, in the same order: an array of the
+            input's shape and dtype, or ``None`` where there is none. With a single input the gradient may be returned
+            alone.
+
+    Returns:
+        an op on tensors and arrays (parameters are tensors). What is neither is passed on as it is. The functions get
+        plain arrays, ``dy`` as a copy of their own. Gradients that nobody asked for are ignored.
+
+    Raises (when the op is used):
+        TypeError, ValueError: a result or a gradient is not such an array; the message names the function and the
+            input.
+
+    Example::
+
+        square = nl.function(lambda x: x * x, lambda dy, y, x: dy * 2 * x)
+        loss = square(model(x)).sum()
+    """
+    name = getattr(forward, "__qualname__", type(forward).__name__)
+
+    @functools.wraps(forward)
+    def op(*inputs: Any) -> Tensor:
+        values = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        y = _array(name, "the result", forward(*values))
+        if y.dtype not in (np.float32, np.float64):
+            raise TypeError(f"{name}: the result must be float32 or float64, got {y.dtype}")
+
+        def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
+            gradients = backward(dy.copy(), y, *values)
+            if not isinstance(gradients, (tuple, list)):
+                gradients = (gradients,)
+            if len(gradients) != len(values):
+                raise ValueError(f"{name}: backward returned {len(gradients)} gradients for {len(values)} inputs")
+            return tuple(_gradient(name, i, values[i], g) if needs[i] else None for i, g in enumerate(gradients))
+
+        return record(y, pullback, *(x if isinstance(x, Tensor) else None for x in inputs))
+
+    return op
+
+
+def _gradient(name: str, i: int, x: Array, dx: Any) -> Array | None:
+    if dx is None:
+        return None
+    gradient = _array(name, f"the gradient of input {i}", dx)
+    if gradient.dtype != x.dtype:
+        raise TypeError(f"{name}: backward gave input {i} a gradient of {gradient.dtype}, but the input is {x.dtype}")
+    if gradient.shape != x.shape:
+        raise ValueError(
+            f"{name}: backward gave input {i} a gradient of shape {gradient.shape}, but its shape is {x.shape}"
+        )
+    return gradient.copy()  # a backward may return an array that it also keeps, or that it was given
+
+
+def _array(name: str, what: str, value: Any) -> Array:
+    if isinstance(value, np.generic):  # what NumPy's reductions return
+        return np.asarray(value)
+    if not isinstance(value, np.ndarray):
+        raise TypeError(f"{name}: {what} must be a numpy.ndarray, got {type(value).__name__}")
+    return value

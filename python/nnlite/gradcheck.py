@@ -1,0 +1,152 @@
+"""Gradients by central differences, and the check of a backward pass against them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import random
+from .autograd import Array, Tensor
+from .nn import Module, get_buffers, set_buffers
+
+
+class GradcheckError(AssertionError):
+    """A gradient differs from the numerical one."""
+
+
+def numerical_gradient(f: Callable[[Any], Any], x: Array | Tensor, eps: float | None = None) -> Array:
+    """The gradient of ``f`` at ``x`` by central differences, ``(f(x + eps) - f(x - eps)) / (2 eps)`` for one element
+    after the other.
+
+    Args:
+        f: takes ``x`` and returns one number (a Python number, an array or a tensor with one element).
+        x: array or tensor of float64 or float32, changed in place while ``f`` runs and restored whatever happens.
+        eps: the step; 1e-6 if left out, for float32 1e-2.
+
+    Returns:
+        an array of the shape and dtype of ``x``.
+
+    Raises:
+        TypeError: ``x`` is no floating array.
+        ValueError: ``x`` is read-only, or ``f`` returns something else than one number.
+    """
+
+    def number() -> float:
+        y = f(x)
+        y = y.data if isinstance(y, Tensor) else np.asarray(y)
+        if y.size != 1:
+            raise ValueError(f"numerical_gradient: f must return one number, got shape {y.shape}")
+        return float(y.item())
+
+    return _differences(number, x.data if isinstance(x, Tensor) else x, eps, lambda high, low: high - low)
+
+
+def gradcheck(
+    function_or_module: Callable[..., Any],
+    *inputs: Any,
+    eps: float = 1e-6,
+    atol: float = 1e-5,
+    rtol: float = 1e-3,
+    seed: int = 0,
+) -> bool:
+    """Compare the gradients that ``backward()`` gives with numerical ones, for a random gradient of the result.
+
+    Args:
+        function_or_module: takes ``inputs`` and returns a tensor. The parameters of a module are checked too, before
+            the inputs.
+        inputs: float64 arrays or tensors are checked; everything else (labels, say) is passed on.
+        eps: step of the differences.
+        atol, rtol: a gradient is right if it differs by at most ``atol + rtol * abs(numerical)``.
+        seed: of the random gradient.
+
+    Returns:
+        ``True``.
+
+    Raises:
+        GradcheckError: a gradient is wrong; names the parameter or input, the first wrong index and both values.
+        TypeError: a parameter or an input is float32 (differences need float64), or the result is no tensor.
+
+    Parameters, their gradients, running statistics and random numbers are as before when it returns or raises.
+    """
+    args = [_checked_input(i, x) for i, x in enumerate(inputs)]
+    module = function_or_module if isinstance(function_or_module, Module) else None
+    checked: list[tuple[str, Tensor]] = list(module.named_parameters()) if module is not None else []
+    for name, p in checked:
+        if p.dtype != np.float64:
+            raise TypeError(f"gradcheck: {name} is {p.dtype}; differences need float64, e.g. model.double()")
+    checked = [(name, p) for name, p in checked if p.requires_grad]
+    checked += [(f"inputs[{i}]", x) for i, x in enumerate(args) if isinstance(x, Tensor)]
+    if not checked:
+        raise TypeError("gradcheck: there is nothing to check: no parameter and no float64 input")
+
+    buffers, state = ([] if module is None else get_buffers(module)), random.get_state()
+
+    def run() -> Tensor:
+        """The same computation each time: same running statistics, same random numbers."""
+        try:
+            y = function_or_module(*args)
+        finally:
+            set_buffers(buffers)
+            random.set_state(state)
+        if not isinstance(y, Tensor):
+            raise TypeError(f"gradcheck: the result must be a Tensor, got {type(y).__name__}")
+        return y
+
+    before = [(x, x.grad) for _, x in checked]
+    try:
+        for _, x in checked:
+            x.grad = None
+        y = run()
+        dy = np.random.default_rng(seed).standard_normal(y.shape).astype(y.dtype)
+        y.backward(dy)
+        found = [np.zeros(x.shape) if x.grad is None else x.grad for _, x in checked]
+    finally:
+        for x, grad in before:
+            x.grad = grad
+
+    for (name, x), got in zip(checked, found, strict=True):
+        want = _differences(lambda: run().data.copy(), x.data, eps, lambda high, low: np.sum((high - low) * dy))
+        wrong = ~(np.abs(got - want) <= atol + rtol * np.abs(want))
+        if wrong.any():
+            first = tuple(int(i) for i in np.argwhere(wrong)[0])
+            raise GradcheckError(
+                f"gradcheck: {name}{list(first)}: backward gives {got[first]:.9g}, the numerical gradient is "
+                f"{want[first]:.9g} ({wrong.sum()} of {wrong.size} elements of {name} differ)"
+            )
+    return True
+
+
+def _checked_input(i: int, x: Any) -> Any:
+    """A tensor of its own for what is to be checked, everything else as it is."""
+    data = x.data if isinstance(x, Tensor) else x
+    if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
+        return x
+    if data.dtype != np.float64:
+        raise TypeError(f"gradcheck: inputs[{i}] is {data.dtype}; differences need float64, e.g. x.astype(np.float64)")
+    return Tensor(data.copy(), requires_grad=True)
+
+
+def _differences(f: Callable[[], Any], x: Array, eps: float | None, combine: Callable[[Any, Any], Any]) -> Array:
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"numerical_gradient: x must be a numpy.ndarray or a Tensor, got {type(x).__name__}")
+    if x.dtype not in (np.float32, np.float64):
+        raise TypeError(
+            f"numerical_gradient: x must be float32 or float64, got {x.dtype}; a step would be lost in integers"
+        )
+    if not x.flags.writeable:
+        raise ValueError("numerical_gradient: x is read-only, but it is changed in place while f runs; pass a copy")
+    step = (1e-6 if x.dtype == np.float64 else 1e-2) if eps is None else eps
+    gradient = np.zeros(x.shape, x.dtype)
+    for i in np.ndindex(x.shape):
+        value = x[i]
+        try:
+            x[i] = value + step
+            above, high = float(x[i]), f()
+            x[i] = value - step
+            below, low = float(x[i]), f()
+        finally:
+            x[i] = value
+        gradient[i] = combine(high, low) / (above - below)  # the step as it was taken, after rounding
+    return gradient

@@ -1,0 +1,50 @@
+"""Batch normalisation with the batch's own statistics, or with given ones."""
+
+from __future__ import annotations
+
+from ..autograd import Array, Tensor, as_tensor, record
+from ..backend import ops
+
+
+def batchnorm_training(
+    x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array, eps: float = 1e-5
+) -> tuple[Tensor, Array, Array]:
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel, with the mean and the biased variance of the batch.
+
+    Shapes: x ``(N, C)``, ``(N, C, L)`` or ``(N, C, H, W)``; weight, bias, mean and var ``(C,)``.
+
+    Returns:
+        the normalised tensor, and the statistics as plain arrays.
+    """
+    x, weight, bias = _tensors("batchnorm_training", x, weight, bias)
+    kernels = ops()
+    data, w = x.data, weight.data
+    y, mean, var = kernels.batchnorm_training_forward(data, w, bias.data, eps)
+
+    def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
+        dx, dweight, dbias = kernels.batchnorm_training_backward(dy, data, w, mean, var, eps)
+        return dx, dweight, dbias
+
+    return record(y, pullback, x, weight, bias), mean, var
+
+
+def batchnorm_inference(
+    x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array, mean: Array, var: Array, eps: float = 1e-5
+) -> Tensor:
+    """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel, with given statistics.
+
+    Shapes as of :func:`batchnorm_training`.
+    """
+    x, weight, bias = _tensors("batchnorm_inference", x, weight, bias)
+    kernels = ops()
+    data, w = x.data, weight.data
+
+    def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
+        dx, dweight, dbias = kernels.batchnorm_inference_backward(dy, data, w, mean, var, eps)
+        return dx, dweight, dbias
+
+    return record(kernels.batchnorm_inference_forward(data, w, bias.data, mean, var, eps), pullback, x, weight, bias)
+
+
+def _tensors(op: str, x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array) -> tuple[Tensor, Tensor, Tensor]:
+    return as_tensor(op, "x", x), as_tensor(op, "weight", weight), as_tensor(op, "bias", bias)

@@ -1,0 +1,18 @@
+"""Dropout by the specified generator."""
+
+from __future__ import annotations
+
+from ..autograd import Array, Tensor, as_tensor, record
+from ..backend import ops
+from ..random import DROPOUT, generator
+
+
+def dropout(x: Tensor | Array, p: float = 0.5, training: bool = True) -> Tensor:
+    """In training, each element is 0 with probability ``p``, else divided by ``1 - p``; otherwise ``x`` itself."""
+    x = as_tensor("dropout", "x", x)
+    if not training:
+        return x
+    kernels = ops()
+    with generator.draw(DROPOUT) as draw:
+        y, mask = kernels.dropout_forward(x.data, p, generator.seed, draw)
+    return record(y, lambda dy, needs: (kernels.dropout_backward(dy, mask, p),), x)

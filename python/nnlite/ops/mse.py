@@ -1,0 +1,19 @@
+"""The mean squared error."""
+
+from __future__ import annotations
+
+from ..autograd import Array, Tensor, as_tensor, record
+from ..backend import ops
+
+
+def mse_loss(x: Tensor | Array, target: Tensor | Array) -> Tensor:
+    """Mean over all elements of ``(x - target)**2``. Shapes and dtypes are equal."""
+    x, target = as_tensor("mse_loss", "x", x), as_tensor("mse_loss", "target", target)
+    kernels = ops()
+    left, right = x.data, target.data
+
+    def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
+        dx = kernels.mse_backward(dy, left, right)
+        return dx, kernels.negative(dx) if needs[1] else None
+
+    return record(kernels.mse_forward(left, right), pullback, x, target)

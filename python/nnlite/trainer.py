@@ -1,0 +1,397 @@
+"""The training loop: batches, progress, history, Ctrl-C and losses that are no numbers."""
+
+from __future__ import annotations
+
+import copy
+import math
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from . import files, nn, optim, random
+from .autograd import Tensor, no_grad
+
+Array = npt.NDArray[Any]
+Pair = tuple[Array, Array]
+Row = dict[str, Any]
+
+_ADVICE = "the model was put back to the end of the last good epoch; a smaller learning rate may help"
+
+
+class History(list[Row]):
+    """One dictionary per completed epoch, in order; the columns as attributes.
+
+    ``loss`` is the mean over the epoch's batches, as they were trained on; ``train_accuracy`` the share of right
+    answers in the same passes. ``test_loss`` and ``test_accuracy`` are taken at the end of the epoch on the validation
+    data in evaluation mode. An accuracy is a share from 0 to 1, and ``None`` where the targets are no classes.
+    """
+
+    @property
+    def loss(self) -> list[float]:
+        """Training loss of each epoch."""
+        return [row["loss"] for row in self]
+
+    @property
+    def train_accuracy(self) -> list[float | None]:
+        """Training accuracy of each epoch."""
+        return [row["train_accuracy"] for row in self]
+
+    @property
+    def test_loss(self) -> list[float | None]:
+        """Validation loss of each epoch."""
+        return [row["test_loss"] for row in self]
+
+    @property
+    def test_accuracy(self) -> list[float | None]:
+        """Validation accuracy of each epoch."""
+        return [row["test_accuracy"] for row in self]
+
+    @property
+    def weights_sha256(self) -> list[str]:
+        """Hash of all weights at the end of each epoch (docs/numerics.md, section 13)."""
+        return [row["weights_sha256"] for row in self]
+
+
+def hashes(model: nn.Module) -> Row:
+    """``weights_sha256`` and ``tensors_sha256`` (in the model's order) of a state (docs/numerics.md, section 13)."""
+    state = model.state_dict()
+    tensors = files.tensors_sha256(state)
+    return {"weights_sha256": files.weights_sha256(state), "tensors_sha256": {name: tensors[name] for name in state}}
+
+
+class Watcher:
+    """Is told how a fit goes. Ctrl-C never interrupts it; an exception that it raises ends the fit."""
+
+    def after_epoch(self, row: Row, model: nn.Module) -> None:
+        """An epoch is complete."""
+
+    def at_end(self, status: str, model: nn.Module, optimizer: optim.Optimizer) -> None:
+        """The fit is over: ``finished``, ``interrupted``, or ``stopped: <why>``."""
+
+
+class Trainer:
+    """Trains a model.
+
+    Args:
+        model: maps a batch ``(N, …)`` to outputs.
+        loss: maps outputs and targets to a mean loss, e.g. ``nn.CrossEntropyLoss()``.
+        optimizer: updates the model's parameters.
+        progress: show progress on stderr: a bar per epoch on a terminal, a line per epoch elsewhere.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: Callable[[Tensor, Array], Tensor],
+        optimizer: optim.Optimizer,
+        *,
+        progress: bool = True,
+    ) -> None:
+        self.model = model
+        self.loss = loss
+        self.optimizer = optimizer
+        self.progress = progress
+        self.history = History()
+
+    def fit(
+        self,
+        x: Array,
+        t: Array,
+        *,
+        validation: Pair | None = None,
+        epochs: int = 1,
+        batch_size: int = 64,
+        seed: int | None = None,
+        out: str | os.PathLike[str] | None = None,
+    ) -> History:
+        """Train for ``epochs`` epochs; see docs/numerics.md, section 12, for the order of the batches.
+
+        A ``seed`` calls ``nnlite.manual_seed`` first, so that shuffling and dropout depend on it alone; the model's
+        weights were drawn before, when it was made. With ``out`` a run folder is written there after each epoch, with
+        copies of the calling script and of its local modules.
+
+        Ctrl-C ends the fit with ``KeyboardInterrupt``. The step that it interrupts leaves parameters, optimizer state,
+        running statistics and generator as they were before it, and with ``out`` they are saved. ``trainer.history``
+        has the completed epochs.
+
+        Args:
+            x: inputs ``(N, …)``, float32 or float64 like the model.
+            t: targets ``(N,)`` integer classes, or whatever the loss takes.
+            validation: inputs and targets to evaluate after each epoch.
+            epochs: passes over the data, at least 1.
+            batch_size: samples per step; the last batch of an epoch may be smaller.
+            seed: from 0 to 2^64 - 1.
+            out: a folder without a run in it; made if missing.
+
+        Returns:
+            The history: a list with one dictionary per epoch.
+
+        Raises:
+            TypeError, ValueError: wrong arguments; nothing was changed.
+            FloatingPointError: the loss became infinite or NaN. Everything is put back to the end of the last good
+                epoch.
+        """
+        self.check(x, t, validation, epochs, batch_size, seed)
+        if out is None:
+            return self.run(x, t, validation, epochs, batch_size, seed, Watcher())
+        from . import runs
+
+        run = runs.start_script(out, self, x, t, validation, epochs, batch_size, seed)
+        return self.run(x, t, validation, epochs, batch_size, seed, run)
+
+    @staticmethod
+    def check(x: Array, t: Array, validation: Pair | None, epochs: int, batch_size: int, seed: int | None) -> None:
+        """Refuse arguments that :meth:`fit` cannot use."""
+        if seed is not None:
+            random.Generator(seed)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+            if isinstance(value, bool) or not isinstance(value, int | np.integer):
+                raise TypeError(f"fit: {name} must be an integer, got {type(value).__name__}")
+            if value < 1:
+                raise ValueError(f"fit: {name} must be at least 1, got {value}")
+        _check_pair("x", x, "t", t)
+        if validation is not None:
+            if not isinstance(validation, tuple | list) or len(validation) != 2:
+                raise TypeError("fit: validation must be a pair (x, t)")
+            _check_pair("validation[0]", validation[0], "validation[1]", validation[1])
+
+    def run(
+        self,
+        x: Array,
+        t: Array,
+        validation: Pair | None,
+        epochs: int,
+        batch_size: int,
+        seed: int | None,
+        watcher: Watcher,
+    ) -> History:
+        """The loop of :meth:`fit`, with checked arguments; ``watcher`` is told how it goes."""
+        model, optimizer = self.model, self.optimizer
+        was_training = model.training
+        self.history = History()
+        if seed is not None:
+            random.manual_seed(seed)
+        with _CtrlC() as ctrl_c:
+            good = self._snapshot()
+            try:
+                for epoch in range(1, epochs + 1):
+                    row = self._epoch(x, t, validation, epoch, epochs, batch_size, ctrl_c)
+                    self.history.append(row)
+                    watcher.after_epoch(row, model)
+                    good = self._snapshot()
+                watcher.at_end("finished", model, optimizer)
+            except FloatingPointError as error:
+                self._restore(good)
+                watcher.at_end(f"stopped: {error}", model, optimizer)
+                raise
+            except KeyboardInterrupt:
+                watcher.at_end("interrupted", model, optimizer)
+                raise
+            finally:
+                model.train(was_training)
+        return self.history
+
+    def _epoch(
+        self, x: Array, t: Array, validation: Pair | None, epoch: int, epochs: int, batch_size: int, ctrl_c: _CtrlC
+    ) -> Row:
+        model = self.model
+        model.train()
+        order = random.permutation(len(x), stream=random.SHUFFLING)
+        total, right, done = 0.0, 0, 0
+        classes = True
+        with _Bar(f"epoch {epoch}/{epochs}", -(-len(x) // batch_size), self.progress) as bar:
+            for start in range(0, len(x), batch_size):
+                index = order[start : start + batch_size]
+                loss, correct = self._step(x, t, index, f"epoch {epoch}, step {start // batch_size + 1}", ctrl_c)
+                done += len(index)
+                total += loss * len(index)
+                classes = classes and correct is not None
+                right += correct or 0
+                bar.step(_figures(total / done, right / done if classes else None))
+            row: Row = {"epoch": epoch, "loss": total / done, "train_accuracy": right / done if classes else None}
+            row["test_loss"], row["test_accuracy"] = (None, None)
+            if validation is not None:
+                row["test_loss"], row["test_accuracy"] = self._evaluate(*validation, batch_size, ctrl_c)
+            bar.end(_figures(row["loss"], row["train_accuracy"], row["test_accuracy"]))
+        self._refuse_bad_weights(row)
+        row.update(hashes(model))
+        return row
+
+    def _step(self, x: Array, t: Array, index: Array, where: str, ctrl_c: _CtrlC) -> tuple[float, int | None]:
+        """One step; whatever is raised leaves everything as it was before."""
+        model, optimizer = self.model, self.optimizer
+        buffers = nn.get_buffers(model)
+        generator = random.get_state()
+        try:
+            ctrl_c.open()
+            optimizer.zero_grad()
+            xs, ts = x[index], t[index]
+            y = model(xs)
+            loss = self.loss(y, ts)
+            value = loss.item()
+            if not math.isfinite(value):
+                raise FloatingPointError(f"the loss is {value} in {where}; {_ADVICE}")
+            loss.backward()
+            correct = self._right(y.detach().numpy(), ts)
+            ctrl_c.close()
+            optimizer.step()  # all or nothing
+        except BaseException:
+            ctrl_c.close()
+            nn.set_buffers(buffers)
+            random.set_state(generator)
+            optimizer.zero_grad()
+            raise
+        return value, correct
+
+    def _refuse_bad_weights(self, row: Row) -> None:
+        """An epoch is good if its weights and its validation loss are finite."""
+        bad = [name for name, array in self.model.state_dict().items() if not np.isfinite(array).all()]
+        if row["test_loss"] is not None and not math.isfinite(row["test_loss"]):
+            bad.append(f"the test loss ({row['test_loss']})")
+        if bad:
+            raise FloatingPointError(f"after epoch {row['epoch']} {bad[0]} is not finite; {_ADVICE}")
+
+    def _evaluate(self, x: Array, t: Array, batch_size: int, ctrl_c: _CtrlC) -> tuple[float | None, float | None]:
+        if not len(x):
+            return None, None
+        self.model.eval()
+        total, right, classes = 0.0, 0, True
+        with no_grad():
+            for start in range(0, len(x), batch_size):
+                xs, ts = x[start : start + batch_size], t[start : start + batch_size]
+                ctrl_c.open()
+                y = self.model(xs)
+                total += self.loss(y, ts).item() * len(xs)
+                ctrl_c.close()
+                correct = self._right(y.numpy(), ts)
+                classes = classes and correct is not None
+                right += correct or 0
+        return total / len(x), right / len(x) if classes else None
+
+    def _right(self, y: Array, t: Array) -> int | None:
+        """Number of samples whose largest output is the class of the target; ``None`` if the targets are no classes."""
+        if y.ndim != 2:
+            return None
+        if t.ndim == 1 and t.dtype.kind in "iu":
+            return int(np.count_nonzero(y.argmax(1) == t))
+        if t.shape == y.shape and isinstance(self.loss, nn.CrossEntropyLoss):
+            return int(np.count_nonzero(y.argmax(1) == t.argmax(1)))
+        return None
+
+    def _snapshot(self) -> tuple[dict[str, Array], Any, Any]:
+        state = {name: np.array(array) for name, array in self.model.state_dict().items()}
+        return state, copy.deepcopy(self.optimizer.state_dict()), random.get_state()
+
+    def _restore(self, snapshot: tuple[dict[str, Array], Any, Any]) -> None:
+        state, optimizer, generator = snapshot
+        self.model.load_state_dict(state)
+        self.optimizer.load_state_dict(optimizer)
+        random.set_state(generator)
+
+
+class _CtrlC:
+    """Lets Ctrl-C through only between :meth:`open` and :meth:`close`.
+
+    At other times it waits for the next :meth:`open` or the end. Nothing is installed outside the main thread,
+    or where SIGINT is ignored or handled in C.
+    """
+
+    def __init__(self) -> None:
+        self._open = False
+        self._pressed = False
+        self._previous: Callable[[int, FrameType | None], Any] | None = None
+
+    def __enter__(self) -> _CtrlC:
+        previous = signal.getsignal(signal.SIGINT)
+        if callable(previous) and threading.current_thread() is threading.main_thread():
+            self._previous = previous
+            signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open = False
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            if self._pressed and exception[0] is None:
+                self._deliver(None)
+
+    def open(self) -> None:
+        self._open = True
+        if self._pressed:
+            self._deliver(None)
+
+    def close(self) -> None:
+        self._open = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._pressed = True
+        if self._open:
+            self._deliver(frame)
+
+    def _deliver(self, frame: FrameType | None) -> None:
+        self._open = False
+        self._pressed = False
+        assert self._previous is not None
+        self._previous(signal.SIGINT, frame)
+
+
+class _Bar:
+    """Progress of one epoch on stderr: a bar on a terminal, one line at the end elsewhere."""
+
+    def __init__(self, name: str, steps: int, shown: bool) -> None:
+        self._name, self._shown = name, shown
+        self._bar = None
+        if shown and sys.stderr.isatty():
+            import shutil
+
+            from tqdm import tqdm
+
+            columns, lines = shutil.get_terminal_size()  # some terminals say 0 x 0, which tqdm would believe
+            form = "{desc} |{bar:10}| {percentage:3.0f}% {elapsed}{postfix}"
+            self._bar = tqdm(total=steps, desc=name, bar_format=form, ncols=columns, nrows=lines)
+
+    def __enter__(self) -> _Bar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def step(self, figures: str) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(figures, refresh=False)
+            self._bar.update()
+
+    def end(self, figures: str) -> None:
+        if self._bar is not None:
+            self._bar.set_postfix_str(figures)
+        elif self._shown:
+            print(f"{self._name}: {figures}", file=sys.stderr, flush=True)
+
+
+def _figures(loss: float, train: float | None, test: float | None = None) -> str:
+    text = f"loss {loss:.4f}"
+    if train is not None:
+        text += f", accuracy {train:.2%}"
+    if test is not None:
+        text += f", test {test:.2%}"
+    return text
+
+
+def _check_pair(x_name: str, x: object, t_name: str, t: object) -> None:
+    for name, value in ((x_name, x), (t_name, t)):
+        if not isinstance(value, np.ndarray):
+            raise TypeError(f"fit: {name} must be a numpy.ndarray, got {type(value).__name__}")
+        if value.ndim == 0 or (len(value) == 0 and x_name == "x"):
+            raise ValueError(f"fit: {name} must hold at least one sample, got shape {value.shape}")
+    assert isinstance(x, np.ndarray)
+    assert isinstance(t, np.ndarray)
+    if len(x) != len(t):
+        raise ValueError(f"fit: {x_name} has {len(x)} samples but {t_name} has {len(t)}")

@@ -1,0 +1,148 @@
+"""The command line in a process of its own: exit codes, usage errors, info, and the main job end to end."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import nnlite as nl
+from nnlite import backend as switch
+from nnlite import cli, info
+from nnlite.backend import available, names
+
+
+def nnlite(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    return subprocess.run(
+        [sys.executable, "-m", "nnlite", *arguments],
+        cwd=cwd,
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(available() == ["reference"], reason="the compiled modules are not installed")
+def test_train_then_replay(tmp_path: Path) -> None:
+    """The main job: accuracy on images that were never seen, and the same bits again on another backend."""
+    trained = nnlite("train", "--out", "a", cwd=tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    manifest = json.loads((tmp_path / "a/run.json").read_text())
+    assert manifest["test_accuracy"] >= 0.97
+    assert trained.stdout.splitlines()[-1] == "check it with: nnlite replay a"
+    assert manifest["command"] == ["nnlite", "train", "--out", "a"]
+    again = nnlite("replay", "a", "--threads", "1", cwd=tmp_path, NNLITE_BACKEND=available()[1])
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.startswith(
+        f"identical: epochs 12, weights {manifest['weights_sha256']}, on {available()[1]}, threads: 1"
+    )
+
+
+@pytest.mark.skipif("NNLITE_DATA_DIR" not in os.environ, reason="NNLITE_DATA_DIR names no folder with the real files")
+@pytest.mark.skipif(available() == ["reference"], reason="the compiled modules are not installed")
+def test_mnist_in_two_epochs(tmp_path: Path) -> None:
+    trained = nnlite(
+        "train", "--data", "mnist", "--data-dir", os.environ["NNLITE_DATA_DIR"], "--out", "a", cwd=tmp_path
+    )
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads((tmp_path / "a/run.json").read_text())["test_accuracy"] >= 0.985
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["train", "--epochs", "0"], "argument --epochs: must be an integer from 1 to 100000, got '0'"),
+        (["train", "--epochs", "many"], "argument --epochs: must be an integer from 1 to 100000, got 'many'"),
+        (["train", "--batch-size", "-3"], "argument --batch-size: must be an integer from 1 to 1048576, got '-3'"),
+        (["train", "--lr", "nan"], "argument --lr: must be a number from 1e-12 to 1e6, got 'nan'"),
+        (["train", "--lr", "0"], "argument --lr: must be a number from 1e-12 to 1e6, got '0'"),
+        (["train", "--optimizer", "lion"], "argument --optimizer: invalid choice: 'lion'"),
+        (
+            ["train", "--seed", "18446744073709551616"],
+            "argument --seed: must be an integer from 0 to 18446744073709551615",
+        ),
+        (["train", "--threads", "0"], "argument --threads: must be an integer from 1 to 1024, got '0'"),
+        (["train", "--data", "cifar"], "argument --data: invalid choice: 'cifar'"),
+        (["train", "--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
+        (["replay"], "required: RUN_FOLDER"),
+        (["diff", "a"], "required: RUN_FOLDER"),
+    ],
+)
+def test_usage_errors(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main(arguments)
+    assert end.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_refusals_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["train", "--device", "cuda"]) == 2
+    assert capsys.readouterr().err == f"nnlite train: --device cuda is not available: {info.CUDA_REASON}\n"
+    assert cli.main(["train", "--data", "mnist", "--data-dir", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("nnlite train: mnist: put train-images-idx3-ubyte.gz, train-labels")
+    (tmp_path / "file").touch()
+    assert cli.main(["train", "--out", "file/a"]) == 2
+    assert capsys.readouterr().err.startswith("nnlite train: cannot write the run folder: ")
+    assert os.listdir() == ["file"]
+
+
+def test_wrong_backend_is_told(tmp_path: Path) -> None:
+    for name, message in (("cuda", "unknown backend 'cuda'"), ("cpu_neon", "cannot run here")):
+        if name not in available():
+            refused = nnlite("train", cwd=tmp_path, NNLITE_BACKEND=name)
+            assert refused.returncode == 2
+            assert message in refused.stderr
+            assert refused.stderr.count("\n") == 1
+    told = nnlite("info", cwd=tmp_path, NNLITE_BACKEND="cuda")
+    assert told.returncode == 0
+    assert "none runs: " in told.stdout
+
+
+def test_info(tmp_path: Path) -> None:
+    name = available()[0]
+    answer = nnlite("info", "--json", cwd=tmp_path, NNLITE_BACKEND=name, NNLITE_NUM_THREADS="3")
+    facts: dict[str, Any] = json.loads(answer.stdout)
+    assert answer.returncode == 0
+    assert facts["nnlite"] == nl.__version__
+    assert facts["numerics"] == nl.NUMERICS
+    assert facts["backend"] == name
+    assert facts["backend_reason"] == "NNLITE_BACKEND asks for it"
+    assert list(facts["backends"]) == names()
+    assert [n for n, state in facts["backends"].items() if state["available"]] == available()
+    assert all(state["available"] == (state["reason"] is None) for state in facts["backends"].values())
+    assert facts["threads"]["count"] == 3
+    assert facts["threads"]["reason"] == "NNLITE_NUM_THREADS asks for it"
+    assert facts["cuda"] == {"available": False, "reason": info.CUDA_REASON}
+    assert facts["cpu"]
+
+
+def test_info_for_readers(capsys: pytest.CaptureFixture[str]) -> None:
+    with switch("reference"):
+        assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith(f"nnlite {nl.__version__}, numerics version {nl.NUMERICS}\n")
+    assert "  reference     runs: " in text
+    assert f"  cuda          absent: {info.CUDA_REASON}" in text
+    assert all(f"  {name:<13} " in text for name in names())
+
+
+def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--version"], ["train", "--help"]):
+        with pytest.raises(SystemExit) as end:
+            cli.main(arguments)
+        assert end.value.code == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert out.startswith(f"nnlite {nl.__version__} usage: nnlite train")
+    assert "adam 0.001" in out

@@ -1,0 +1,405 @@
+"""Convolution, im2col and col2im: bit for bit on every backend."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from compare import DTYPES, Refusal, assert_op, full, numbers, specials, zeros_and_ties
+from nnlite import reference
+from support import assert_same_bits
+
+# x, weight, options
+CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
+    ((1, 1, 1, 1), (1, 1, 1, 1), {}),
+    ((2, 3, 5, 6), (4, 3, 1, 1), {}),
+    ((2, 3, 7, 8), (4, 3, 3, 2), {}),
+    ((2, 1, 9, 9), (30, 1, 5, 5), {}),
+    ((0, 3, 5, 5), (4, 3, 3, 3), {"padding": 1}),
+    ((2, 3, 5, 5), (0, 3, 3, 3), {}),
+    ((1, 3, 3, 4), (2, 3, 3, 4), {}),
+    ((2, 3, 8, 9), (5, 3, 3, 3), {"padding": 1}),
+    ((2, 3, 8, 9), (5, 3, 3, 3), {"padding": (0, 2), "stride": (2, 1)}),
+    ((1, 2, 11, 10), (3, 2, 3, 3), {"stride": 2, "padding": 1}),
+    ((1, 2, 11, 10), (3, 2, 2, 2), {"stride": 3}),  # the stride skips input elements
+    ((1, 2, 11, 13), (3, 2, 3, 2), {"dilation": (2, 3)}),
+    ((1, 2, 12, 13), (3, 2, 3, 3), {"stride": (2, 3), "padding": (2, 1), "dilation": (1, 2)}),
+    ((1, 2, 12, 12), (3, 2, 3, 3), {"stride": 2, "padding": 2, "dilation": 2}),  # odd rows are never reached
+    ((1, 1, 3, 3), (2, 1, 3, 3), {"padding": 4}),  # windows that lie in the padding alone
+    ((2, 4, 6, 6), (6, 2, 3, 3), {"groups": 2, "padding": 1}),
+    ((2, 5, 6, 6), (5, 1, 3, 3), {"groups": 5, "padding": 1}),
+    ((2, 3, 7, 6), (6, 1, 3, 2), {"groups": 3, "stride": 2, "dilation": (1, 2), "padding": 1}),
+    ((1, 57, 5, 5), (3, 57, 3, 3), {}),  # 513 products per output
+    ((1, 2, 6, 6), (57, 2, 3, 3), {"padding": 1}),  # 513 products per element of dx
+    ((1, 2, 6, 6), (130, 2, 4, 4), {"stride": 2, "padding": 1}),  # 520 of 2,080 taps reach each element of dx
+    ((1, 2, 25, 23), (3, 2, 2, 2), {}),  # 528 products per element of dweight
+    ((3, 2, 14, 15), (2, 2, 2, 2), {"padding": 0}),  # blocks of 512 that end inside a sample
+    ((1, 2, 4, 35), (33, 2, 3, 3), {"padding": 1}),
+    ((5, 20, 9, 17), (17, 20, 3, 3), {"padding": 1}),
+]
+
+# x, kernel_size, options
+COLUMN_CASES: list[tuple[tuple[int, ...], Any, dict[str, Any]]] = [
+    ((1, 1, 1, 1), 1, {}),
+    ((2, 3, 5, 6), (3, 2), {}),
+    ((0, 3, 5, 6), 2, {}),
+    ((2, 0, 5, 6), 2, {}),
+    ((2, 3, 8, 9), 3, {"padding": 1, "stride": 2}),
+    ((2, 3, 8, 9), 2, {"stride": 3}),
+    ((1, 2, 9, 9), (3, 2), {"padding": (3, 2), "dilation": (2, 3), "stride": (1, 2)}),
+    ((1, 1, 3, 3), 3, {"padding": 4}),
+    ((1, 2, 7, 40), (2, 5), {}),
+]
+
+
+def shapes(case: tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]) -> str:
+    x, weight, options = case
+    return f"{'x'.join(map(str, x))}-{'x'.join(map(str, weight))}-{'-'.join(f'{k}{v}' for k, v in options.items())}"
+
+
+X, W = (2, 4, 5, 5), (6, 4, 3, 3)
+BIG = 2**40
+REFUSALS: list[Refusal] = [
+    ("conv2d_forward", lambda: ([], full(*W)), TypeError, r"^conv2d_forward: x must be a numpy.ndarray, got list$"),
+    (
+        "conv2d_forward",
+        lambda: (full(*X, dtype=np.int64), full(*W)),
+        TypeError,
+        r"x must be float32 or float64, got int64$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X, dtype=">f4"), full(*W)),
+        TypeError,
+        r"x must be in native byte order, got >f4$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X, dtype=float), full(*W)),
+        TypeError,
+        r"x is float64 but weight is float32; convert",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), full(6, dtype=float)),
+        TypeError,
+        r"x is float32 but bias is float64",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(3, 4), full(*W)),
+        ValueError,
+        r"x must have 4 dimensions \(N, C, H, W\), got 2 with shape \(3, 4\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(6, 4)),
+        ValueError,
+        r"weight must have 4 dimensions \(K, C/groups, R, S\), got 2",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(6, 3, 3, 3)),
+        ValueError,
+        r"x has 4 channels but weight expects 3 \(1 groups of 3\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(6, 3, 3, 3), None, 1, 0, 1, 2),
+        ValueError,
+        r"x has 4 channels but weight expects 6",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(5, 2, 3, 3), None, 1, 0, 1, 2),
+        ValueError,
+        r"weight has 5 output channels, which 2 groups",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), full(5)),
+        ValueError,
+        r"bias has shape \(5,\) but weight needs \(6,\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), full(6, 1)),
+        ValueError,
+        r"bias must have 1 dimension \(K,\), got 2 with shape \(6, 1\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(6, 4, 6, 3)),
+        ValueError,
+        r"kernel of \(6, 3\) .* larger than an input of \(5, 5\)",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, 0, 3),
+        ValueError,
+        r"dilation \(3, 3\) is larger than an input of \(5, 5\)",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(6, 4, 0, 3)),
+        ValueError,
+        r"weight must have a kernel of at least \(1, 1\), got \(0, 3\)$",
+    ),
+    ("conv2d_forward", lambda: (full(*X), full(*W), None, 0), ValueError, r"stride must be at least 1, got \(0, 0\)$"),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, (0, 1)),
+        ValueError,
+        r"stride must be at least 1, got \(0, 1\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, (0, -1)),
+        ValueError,
+        r"padding must be at least 0, got \(0, -1\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, 0, 0),
+        ValueError,
+        r"dilation must be at least 1, got \(0, 0\)$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, 0, 1, 0),
+        ValueError,
+        r"groups must be at least 1, got 0$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1.5),
+        TypeError,
+        r"stride must be an int or a pair of ints, got 1\.5$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, (1, 1, 1)),
+        TypeError,
+        r"stride must be an int or a pair of ints, got \(1, 1, 1\)",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, "1"),
+        TypeError,
+        r"padding must be an int or a pair of ints, got '1'$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, True),
+        TypeError,
+        r"stride must be an int or a pair of ints, got True$",
+    ),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, 0, 1, 1.0),
+        TypeError,
+        r"groups must be an int, got 1\.0$",
+    ),
+    ("conv2d_forward", lambda: (full(*X), full(*W), None, 1, 2**62), ValueError, r"size of padding overflows$"),
+    (
+        "conv2d_forward",
+        lambda: (full(*X), full(*W), None, 1, BIG),
+        ValueError,
+        r"size of an array of shape .* overflows$",
+    ),
+    (
+        "conv2d_backward_data",
+        lambda: (full(2, 6, 3, 4), full(*W), X),
+        ValueError,
+        r"dy has shape \(2, 6, 3, 4\) but the output needs \(2, 6, 3, 3\)$",
+    ),
+    (
+        "conv2d_backward_data",
+        lambda: (full(2, 6, 3, 3), full(*W), (2, 4, 5)),
+        ValueError,
+        r"x_shape must have 4 sizes \(N, C, H, W\), got \(2, 4, 5\)$",
+    ),
+    (
+        "conv2d_backward_data",
+        lambda: (full(2, 6, 3, 3), full(*W), (2, 4, 5, -5)),
+        ValueError,
+        r"x_shape must not hold a negative size",
+    ),
+    (
+        "conv2d_backward_data",
+        lambda: (full(2, 6, 3, 3), full(*W), 5),
+        TypeError,
+        r"x_shape must be a tuple of ints, got 5$",
+    ),
+    (
+        "conv2d_backward_data",
+        lambda: (full(2, 6, 3, 3), full(*W), (2, 4, 5, 5.0)),
+        TypeError,
+        r"x_shape must be a tuple of ints",
+    ),
+    (
+        "conv2d_backward_data",
+        lambda: (full(2, 6, 3, 3), full(*W), (2, 3, 5, 5)),
+        ValueError,
+        r"x_shape has 3 channels but weight expects 4",
+    ),
+    (
+        "conv2d_backward_weights",
+        lambda: (full(2, 6, 3, 3), full(*X), (6, 4, 3, 2)),
+        ValueError,
+        r"dy has shape .* but the output needs \(2, 6, 3, 4\)$",
+    ),
+    (
+        "conv2d_backward_weights",
+        lambda: (full(1, 6, 3, 3), full(*X), W),
+        ValueError,
+        r"dy has shape .* but the output needs \(2, 6, 3, 3\)$",
+    ),
+    (
+        "conv2d_backward_weights",
+        lambda: (full(2, 6, 3, 3), full(*X), (6, 3, 3, 3)),
+        ValueError,
+        r"x has 4 channels but weight_shape expects 3",
+    ),
+    (
+        "conv2d_backward_weights",
+        lambda: (full(2, 6, 3, 3), full(*X), (6, 4, 3)),
+        ValueError,
+        r"weight_shape must have 4 sizes",
+    ),
+    (
+        "conv2d_backward_bias",
+        lambda: (full(6),),
+        ValueError,
+        r"dy must have 4 dimensions \(N, K, OH, OW\), got 1 with shape \(6,\)$",
+    ),
+    ("im2col", lambda: (full(4, 5), 2), ValueError, r"^im2col: x must have 4 dimensions"),
+    ("im2col", lambda: (full(*X), 0), ValueError, r"^im2col: kernel_size must be at least 1, got \(0, 0\)$"),
+    (
+        "im2col",
+        lambda: (full(*X), 6),
+        ValueError,
+        r"kernel of \(6, 6\) .* larger than an input of \(5, 5\) with padding \(0, 0\)$",
+    ),
+    ("im2col", lambda: (full(*X), BIG, 1, BIG), ValueError, r"size of an array of shape .* overflows$"),
+    (
+        "col2im",
+        lambda: (full(18, 8), (2, 4, 5, 5), 3),
+        ValueError,
+        r"^col2im: col has shape \(18, 8\) but x_shape needs \(18, 36\)$",
+    ),
+    ("col2im", lambda: (full(18), (2, 4, 5, 5), 3), ValueError, r"^col2im: col must have 2 dimensions"),
+    ("col2im", lambda: (full(18, 36), (4, 5, 5), 3), ValueError, r"^col2im: x_shape must have 4 sizes"),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=shapes)
+def test_conv2d(
+    backend: ModuleType, case: tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], dtype: npt.DTypeLike
+) -> None:
+    x_shape, weight_shape, options = case
+    x, weight, bias = numbers(x_shape, dtype, 1), numbers(weight_shape, dtype, 2), numbers(weight_shape[0], dtype, 3)
+    assert_op(backend, "conv2d_forward", x, weight, **options)
+    dy = numbers(assert_op(backend, "conv2d_forward", x, weight, bias, **options).shape, dtype, 4)
+    assert_op(backend, "conv2d_backward_data", dy, weight, x_shape, **options)
+    assert_op(backend, "conv2d_backward_weights", dy, x, weight_shape, **options)
+    assert_op(backend, "conv2d_backward_bias", dy)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("values", [specials, zeros_and_ties])
+@pytest.mark.parametrize(
+    "options", [{}, {"padding": 1}, {"stride": 2, "padding": 2, "dilation": 2}, {"groups": 2, "padding": 1}]
+)
+def test_conv2d_of_special_values(
+    backend: ModuleType, options: dict[str, Any], values: Any, dtype: npt.DTypeLike
+) -> None:
+    x_shape, weight_shape = (2, 4, 7, 8), (6, 4 // options.get("groups", 1), 3, 2)
+    x, weight, bias = numbers(x_shape, dtype, 1), values(weight_shape, dtype, 2), values(weight_shape[0], dtype, 3)
+    y = assert_op(backend, "conv2d_forward", x, weight, bias, **options)
+    x, dy = values(x_shape, dtype, 4), values(y.shape, dtype, 5)
+    assert_op(backend, "conv2d_forward", x, numbers(weight_shape, dtype, 6), **options)
+    assert_op(backend, "conv2d_backward_data", dy, numbers(weight_shape, dtype, 7), x_shape, **options)
+    assert_op(backend, "conv2d_backward_data", numbers(y.shape, dtype, 8), weight, x_shape, **options)
+    assert_op(backend, "conv2d_backward_weights", dy, numbers(x_shape, dtype, 9), weight_shape, **options)
+    assert_op(backend, "conv2d_backward_weights", numbers(y.shape, dtype, 10), x, weight_shape, **options)
+    assert_op(backend, "conv2d_backward_bias", dy)
+
+
+def test_padding_takes_part_as_zero(backend: ModuleType) -> None:
+    x, weight = np.ones((1, 1, 1, 1), np.float32), np.full((1, 1, 1, 3), np.inf, np.float32)
+    weight[..., 1] = 1
+    assert_same_bits(backend.conv2d_forward(x, weight, padding=(0, 1)), np.full((1, 1, 1, 1), np.nan, np.float32))
+    assert_same_bits(
+        backend.conv2d_backward_data(x, weight, x.shape, padding=(0, 1)), np.full((1, 1, 1, 1), np.nan, np.float32)
+    )
+
+
+def test_taps_that_the_stride_does_not_reach_are_absent(backend: ModuleType) -> None:
+    dy, weight = np.ones((1, 1, 1, 2), np.float32), np.array([[[[1, np.inf]]]], np.float32)
+    dx = backend.conv2d_backward_data(dy, weight, (1, 1, 1, 5), stride=2)
+    assert_same_bits(dx, np.array([[[[1, np.inf, 1, np.inf, 0]]]], np.float32))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", COLUMN_CASES)
+def test_columns(backend: ModuleType, case: tuple[tuple[int, ...], Any, dict[str, Any]], dtype: npt.DTypeLike) -> None:
+    x_shape, kernel_size, options = case
+    for values in (numbers, specials, zeros_and_ties):
+        col = assert_op(backend, "im2col", values(x_shape, dtype, 1), kernel_size, **options)
+        assert_op(backend, "col2im", values(col.shape, dtype, 2), x_shape, kernel_size, **options)
+
+
+def test_col2im_stores_the_first_and_adds_the_others(backend: ModuleType) -> None:
+    minus = np.full((2, 2), -0.0, np.float32)
+    # Two windows of two elements overlap in the middle one; -0 is kept where it is stored, and where it is added to -0.
+    assert_same_bits(backend.col2im(minus, (1, 1, 1, 3), (1, 2)), np.full((1, 1, 1, 3), -0.0, np.float32))
+    assert_same_bits(backend.col2im(minus[:1], (1, 1, 1, 3), (1, 2), 2), np.array([[[[-0.0, -0.0, 0.0]]]], np.float32))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", [case for case in CASES if "groups" not in case[2]], ids=shapes)
+def test_gemm_over_columns_is_the_convolution(
+    backend: ModuleType, case: tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]], dtype: npt.DTypeLike
+) -> None:
+    x_shape, weight_shape, options = case
+    x, weight = numbers(x_shape, dtype, 1), numbers(weight_shape, dtype, 2)
+    k = weight_shape[0]
+    y = backend.conv2d_forward(x, weight, **options)
+    col = backend.im2col(x, weight_shape[2:], **options)
+    rows = backend.gemm(col, weight.reshape(k, col.shape[1]), transpose_b=True)
+    n, _, oh, ow = y.shape
+    assert_same_bits(rows.reshape(n, oh, ow, k).transpose(0, 3, 1, 2), y)
+
+    dy = numbers(y.shape, dtype, 3)
+    dy_rows = dy.transpose(0, 2, 3, 1).reshape(n * oh * ow, k)
+    dweight = backend.conv2d_backward_weights(dy, x, weight_shape, **options)
+    assert_same_bits(backend.gemm(dy_rows, col, transpose_a=True).reshape(weight_shape), dweight)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sample_has_the_same_bits_in_any_batch(backend: ModuleType, dtype: npt.DTypeLike) -> None:
+    x, weight = numbers((9, 3, 8, 8), dtype, 1), numbers((5, 3, 3, 3), dtype, 2)
+    whole = backend.conv2d_forward(x, weight, padding=1)
+    for start, stop in ((0, 1), (8, 9), (2, 6)):
+        assert_same_bits(backend.conv2d_forward(x[start:stop], weight, padding=1), whole[start:stop])
+
+
+def test_a_large_stride_and_dilation(backend: ModuleType) -> None:
+    x, weight = numbers((1, 2, 5, 5), np.float32, 1), numbers((3, 2, 1, 1), np.float32, 2)
+    options = {"stride": BIG, "padding": 0, "dilation": BIG}
+    y = assert_op(backend, "conv2d_forward", x, weight, **options)
+    assert_op(backend, "conv2d_backward_data", y, weight, x.shape, **options)
+    assert_op(backend, "conv2d_backward_weights", y, x, weight.shape, **options)
+    assert_same_bits(reference.conv2d_forward(x[:, :, :1, :1], weight), y)
+
+
+@pytest.mark.parametrize(("op", "args", "error", "message"), REFUSALS)
+def test_refusals(backend: ModuleType, op: str, args: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        getattr(backend, op)(*args())

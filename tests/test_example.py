@@ -1,0 +1,98 @@
+"""The short program that shows the library runs as written, and importing nnlite stays cheap."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import nnlite as nl
+from nnlite import kernels, reference
+
+PROGRAM = """
+import numpy as np, nnlite as nl
+from nnlite import nn, optim
+
+model = nn.Sequential(
+    nn.Conv2d(1, 30, 5), nn.BatchNorm2d(30), nn.ReLU(), nn.MaxPool2d(2),
+    nn.Flatten(), nn.Linear(30 * 12 * 12, 100), nn.ReLU(), nn.Dropout(0.5), nn.Linear(100, 10))
+optimizer = optim.Adam(model.parameters(), lr=1e-3)
+criterion = nn.CrossEntropyLoss()
+x = np.random.default_rng(0).random((32, 1, 28, 28), np.float32); t = np.arange(32) % 10
+model.train()
+for _ in range(3):
+    optimizer.zero_grad()
+    loss = criterion(model(x), t)          # labels: integer classes, or one-hot / class probabilities
+    loss.backward()
+    optimizer.step()
+print(loss.item()); model.eval(); y = model(x).numpy(); state = model.state_dict()
+nl.manual_seed(0); nl.set_num_threads(2); nl.save(state, "w.safetensors");
+model.load_state_dict(nl.load("w.safetensors"))
+"""
+
+
+def test_program_runs_as_written(tmp_path):
+    run = subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM], cwd=tmp_path, capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert 0.5 < float(run.stdout) < 10
+    assert os.listdir(tmp_path) == ["w.safetensors"]
+
+
+def test_import_brings_in_nothing_heavy():
+    script = (
+        "import numpy, sys; before = set(sys.modules); import nnlite\n"
+        "print(*(m for m in set(sys.modules) - before if not m.startswith('nnlite')))"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    heavy = {"json", "hashlib", "safetensors", "tqdm", "argparse", "dataclasses", "matplotlib", "sklearn", "subprocess"}
+    assert not heavy & set(run.stdout.split())
+
+
+def test_public_names():
+    for name in nl.__all__:
+        assert getattr(nl, name) is not None
+    assert callable(nl.function)
+    assert callable(nl.gradcheck)
+    assert callable(nl.backend)
+    assert inspect.ismodule(nl.kernels)
+    assert nl.NUMERICS == 1
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        nl.nothing  # noqa: B018
+
+
+def test_kernels_are_the_backends_with_the_references_descriptions(backend, monkeypatch):
+    assert set(dir(kernels)) >= {"conv2d_forward", "relu_backward", "gemm"}
+    assert kernels.linear_forward.__doc__ == reference.linear_forward.__doc__
+    assert inspect.signature(kernels.linear_forward) == inspect.signature(reference.linear_forward)
+    x, weight = np.ones((2, 3), np.float32), np.ones((4, 3), np.float32)
+    assert np.array_equal(nl.kernels.linear_forward(x, weight=weight), np.full((2, 4), 3))
+    monkeypatch.setattr(backend, "linear_forward", lambda *args: "mine")
+    assert nl.kernels.linear_forward(x, weight) == "mine"
+    with pytest.raises(AttributeError, match="no op 'nothing'"):
+        nl.kernels.nothing  # noqa: B018
+    with pytest.raises(AttributeError, match="no op '__wrapped__'"):
+        nl.kernels.__wrapped__  # noqa: B018
+
+
+def test_threads_build_graphs_of_their_own():
+    results = []
+
+    def work(seed):
+        x = np.random.default_rng(seed).standard_normal((8, 4)).astype(np.float32)
+        w = nl.Parameter(np.ones((3, 4), np.float32))
+        for _ in range(20):
+            y = nl.ops.tanh(nl.ops.linear(x, w))
+            (y * y).sum().backward()
+        results.append((seed, w.grad.tobytes()))
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in (0, 1, 0, 1)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(results)) == 2

@@ -1,0 +1,284 @@
+"""Optimizers: formulas and PyTorch's results, groups, states, and refusals that change nothing."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+
+import nnlite as nl
+from nnlite import nn, optim
+from support import assert_same_bits, rng
+
+SHAPES = [(3, 4), (5,), (1,), (2, 1, 3)]
+SETTINGS = {
+    "SGD": (optim.SGD, {"lr": 0.1}),
+    "SGD decay": (optim.SGD, {"lr": 0.1, "weight_decay": 0.01}),
+    "SGD momentum": (optim.SGD, {"lr": 0.1, "momentum": 0.9}),
+    "SGD nesterov": (optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.01}),
+    "Adam": (optim.Adam, {}),
+    "Adam decay": (optim.Adam, {"lr": 0.01, "betas": (0.8, 0.99), "eps": 1e-6, "weight_decay": 0.1}),
+    "AdamW": (optim.AdamW, {"lr": 0.01}),
+    "AdamW without decay": (optim.AdamW, {"lr": 0.01, "weight_decay": 0.0}),
+}
+
+
+def parameters(dtype=np.float64):
+    random = rng(0)
+    return [nn.Parameter(random.standard_normal(shape).astype(dtype)) for shape in SHAPES]
+
+
+def give_gradients(params, step):
+    random = rng(100 + step)
+    for p in params:
+        p.grad = random.standard_normal(p.shape).astype(p.dtype)
+
+
+def bits_of(params, optimizer):
+    return copy.deepcopy(([p.data for p in params], optimizer.state_dict()))
+
+
+def assert_unchanged(params, optimizer, before):
+    data, state = before
+    for p, old in zip(params, data, strict=True):
+        assert_same_bits(p.data, old)
+    now = optimizer.state_dict()
+    assert now["param_groups"] == state["param_groups"]
+    assert now["state"].keys() == state["state"].keys()
+    for i in now["state"]:
+        for key, value in now["state"][i].items():
+            assert np.array_equal(value, state["state"][i][key]), (i, key)
+
+
+# ---- results
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_same_as_pytorch(name):
+    torch = pytest.importorskip("torch")
+    cls, settings = SETTINGS[name]
+    ours = parameters()
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in ours]
+    a, b = cls(ours, **settings), getattr(torch.optim, cls.__name__)(theirs, **settings)
+    for step in range(5):
+        give_gradients(ours, step)
+        for p, q in zip(ours, theirs, strict=True):
+            q.grad = torch.tensor(p.grad)
+        a.step()
+        b.step()
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.data, q.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_defaults_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    for cls in (optim.SGD, optim.Adam, optim.AdamW):
+        theirs = getattr(torch.optim, cls.__name__)([torch.nn.Parameter(torch.zeros(1))]).defaults
+        for key, value in cls([nn.Parameter(np.zeros(1))]).defaults.items():
+            assert theirs[key] == value, (cls, key)
+
+
+def test_adam_by_the_formula():
+    p = nn.Parameter(np.array([1.0, -2.0]))
+    optimizer = optim.Adam([p], lr=0.1)
+    m, v, power1, power2, want = np.zeros(2), np.zeros(2), 1.0, 1.0, p.data.copy()
+    for step in range(3):
+        give_gradients([p], step)
+        g = p.grad
+        optimizer.step()
+        power1, power2 = power1 * 0.9, power2 * 0.999
+        m = 0.9 * m + (1 - 0.9) * g
+        v = 0.999 * v + (1 - 0.999) * (g * g)
+        want = want - ((0.1 / (1 - power1)) * m) / (np.sqrt(v) * (1 / np.sqrt(1 - power2)) + 1e-8)
+        assert_same_bits(p.data, want)
+
+
+def test_one_call_of_the_backend_for_a_group(backend, monkeypatch):
+    calls = []
+    update = backend.adam_update
+    monkeypatch.setattr(backend, "adam_update", lambda *args: (calls.append(len(args[0])), update(*args)))
+    params = parameters()
+    optimizer = optim.Adam(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    assert calls == [4]
+
+
+def test_parameters_without_gradient_are_skipped_and_count_their_own_steps():
+    together, apart = parameters(), parameters()
+    one, others = optim.Adam(together), [optim.Adam([p]) for p in apart]
+    for step in range(4):
+        give_gradients(together, step)
+        for i, (p, q) in enumerate(zip(together, apart, strict=True)):
+            if (step + i) % 3 == 0:
+                p.grad = None
+            q.grad = p.grad
+        one.step()
+        for optimizer in others:
+            optimizer.step()
+    for p, q in zip(together, apart, strict=True):
+        assert_same_bits(p.data, q.data)
+    assert sorted({state["step"] for state in one.state.values()}) == [2, 3]
+    before = bits_of(together, one)
+    one.zero_grad()
+    one.step()
+    assert_unchanged(together, one, before)
+
+
+def test_groups_and_settings_that_change():
+    params = parameters()
+    optimizer = optim.SGD([{"params": params[:2]}, {"params": params[2:], "lr": 0.5, "momentum": 0.9}], lr=0.1)
+    optimizer.param_groups[0]["lr"] = 0.25
+    before = [p.data.copy() for p in params]
+    give_gradients(params, 0)
+    optimizer.step()
+    for p, old, lr in zip(params, before, (0.25, 0.25, 0.5, 0.5), strict=True):
+        assert_same_bits(p.data, old - lr * p.grad)
+    assert list(optimizer.state) == params[2:]
+    assert repr(optimizer).startswith("SGD(lr=0.25, momentum=0.0")
+
+
+def test_zero_grad():
+    params = parameters()
+    optimizer = optim.SGD(params)
+    give_gradients(params, 0)
+    optimizer.zero_grad(set_to_none=False)
+    assert all((p.grad == 0).all() for p in params)
+    optimizer.zero_grad()
+    assert all(p.grad is None for p in params)
+
+
+# ---- state
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_state_continues_bit_for_bit(name):
+    cls, settings = SETTINGS[name]
+    params = parameters(np.float32)
+    optimizer = cls(params, **settings)
+    for step in range(2):
+        give_gradients(params, step)
+        optimizer.step()
+    twins = copy.deepcopy(params)
+    twin = cls(twins, lr=7.0)
+    twin.load_state_dict(optimizer.state_dict())
+    for step in range(2, 4):
+        for ps, o in ((params, optimizer), (twins, twin)):
+            give_gradients(ps, step)
+            o.step()
+    for p, q in zip(params, twins, strict=True):
+        assert_same_bits(p.data, q.data)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda s: s["param_groups"][0]["params"].pop(), r"groups of \[3\] parameters, but .* \[4\]"),
+        (lambda s: s["state"].update({9: s["state"][0]}), "state of parameter 9, but there are 4"),
+        (lambda s: s["state"][1].pop("exp_avg"), "parameter 1 has .* expected"),
+        (lambda s: s["state"][1].update(exp_avg=np.zeros(3)), r"exp_avg of parameter 1 is float64 of shape \(3,\)"),
+        (lambda s: s["param_groups"][0].pop("lr"), "settings .* expected"),
+        (lambda s: s["param_groups"][0].update(lr=-1.0), "lr must be"),
+    ],
+)
+def test_load_state_dict_refuses_and_changes_nothing(change, message):
+    params = parameters()
+    optimizer = optim.Adam(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    state = copy.deepcopy(optimizer.state_dict())
+    change(state)
+    before = bits_of(params, optimizer)
+    with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(state)
+    assert_unchanged(params, optimizer, before)
+
+
+# ---- refusals
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: optim.SGD([]), ValueError, "SGD: there are no parameters"),
+        (lambda: optim.SGD([np.zeros(2)]), TypeError, r"SGD: params\[0\] must be a Parameter, got ndarray"),
+        (lambda: optim.SGD([nl.Tensor(np.zeros(2), True)]), TypeError, "must be a Parameter, got Tensor"),
+        (
+            lambda: optim.SGD(nn.Parameter(np.zeros(2))),
+            TypeError,
+            "must be an iterable of Parameters or of dicts, got Parameter",
+        ),
+        (
+            lambda: optim.Adam([p := nn.Parameter(np.zeros(2)), p]),
+            ValueError,
+            r"Adam: params\[1\] of shape \(2,\) appears twice",
+        ),
+        (lambda: optim.Adam([{"lr": 1.0}]), TypeError, "with an entry 'params'"),
+        (lambda: optim.Adam([{"params": []}]), ValueError, "a parameter group holds no parameters"),
+        (
+            lambda: optim.Adam([{"params": parameters(), "momentum": 1}]),
+            TypeError,
+            "unknown settings in a parameter group: momentum",
+        ),
+        (lambda: optim.SGD(parameters(), lr=-1), ValueError, "SGD: lr must be a finite number of at least 0, got -1"),
+        (lambda: optim.SGD(parameters(), lr=float("nan")), ValueError, "lr must be .* got nan"),
+        (lambda: optim.SGD(parameters(), momentum=-1), ValueError, "SGD: momentum"),
+        (lambda: optim.SGD(parameters(), nesterov=True), ValueError, "nesterov needs a momentum above 0"),
+        (lambda: optim.Adam(parameters(), betas=(0.9, 1.0)), ValueError, r"Adam: betas must be .* got \(0.9, 1.0\)"),
+        (lambda: optim.AdamW(parameters(), eps=-1), ValueError, "AdamW: eps"),
+        (lambda: optim.AdamW(parameters(), weight_decay=-1), ValueError, "AdamW: weight_decay"),
+    ],
+)
+def test_optimizers_refuse(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("grad", "error", "message"),
+    [
+        ([0.0] * 6, TypeError, r".grad of a parameter of shape \(2, 1, 3\) must be a numpy.ndarray, got list"),
+        (nl.Tensor(np.zeros((2, 1, 3))), TypeError, "got Tensor"),
+        (np.zeros((2, 1, 3), np.float32), TypeError, r"shape \(2, 1, 3\) is float64 but its gradient is float32"),
+        (np.zeros((2, 3)), ValueError, r"has shape \(2, 1, 3\) but its gradient has shape \(2, 3\)"),
+    ],
+)
+@pytest.mark.parametrize("name", ["SGD momentum", "Adam"])
+def test_wrong_gradients_change_nothing(name, grad, error, message):
+    cls, settings = SETTINGS[name]
+    params = parameters()
+    optimizer = cls([{"params": params[:2]}, {"params": params[2:]}], **settings)
+    give_gradients(params, 0)
+    optimizer.step()
+    before = bits_of(params, optimizer)
+    give_gradients(params, 1)
+    params[3].grad = grad
+    with pytest.raises(error, match=message):
+        optimizer.step()
+    assert_unchanged(params, optimizer, before)
+
+
+def test_arrays_that_cannot_be_updated_change_nothing():
+    for spoil in (lambda a: np.asfortranarray(a), lambda a: np.broadcast_to(a[:1, :1], a.shape), lambda a: a.tolist()):
+        params = parameters()
+        optimizer = optim.Adam([{"params": params[1:]}, {"params": params[:1]}])
+        before = [p.data.copy() for p in params[1:]]
+        give_gradients(params, 0)
+        params[0].data = spoil(params[0].data)
+        with pytest.raises((TypeError, ValueError), match=r"C-contiguous and writable|got list"):
+            optimizer.step()
+        for p, old in zip(params[1:], before, strict=True):
+            assert_same_bits(p.data, old)
+        assert not optimizer.state
+
+
+def test_settings_changed_to_nonsense_are_refused_at_the_step():
+    params = parameters()
+    optimizer = optim.SGD([{"params": params[:2]}, {"params": params[2:]}])
+    optimizer.param_groups[1]["lr"] = -1.0
+    give_gradients(params, 0)
+    before = bits_of(params, optimizer)
+    with pytest.raises(ValueError, match="lr must be"):
+        optimizer.step()
+    assert_unchanged(params, optimizer, before)

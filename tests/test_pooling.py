@@ -1,0 +1,213 @@
+"""Maximum and average pooling: bit for bit on every backend."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from compare import DTYPES, Refusal, assert_op, full, numbers, specials, zeros_and_ties
+from support import assert_same_bits
+
+# x, kernel_size, stride, padding
+CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
+    ((1, 1, 1, 1), 1, None, 0),
+    ((2, 3, 6, 8), 2, None, 0),
+    ((2, 3, 7, 9), 2, None, 0),  # elements in no window
+    ((0, 3, 6, 6), 2, None, 0),
+    ((2, 0, 6, 6), 2, None, 0),
+    ((2, 3, 7, 9), 3, 2, 1),
+    ((2, 3, 7, 9), 3, 1, 1),
+    ((2, 3, 9, 7), (3, 2), (2, 1), (1, 0)),
+    ((1, 2, 9, 11), 2, 3, 0),  # gaps between windows
+    ((1, 2, 5, 6), (5, 6), None, 0),
+    ((1, 2, 1, 1), 2, 1, 1),
+    ((1, 2, 6, 7), 4, 3, 2),
+    ((1, 1, 4, 67), (2, 3), 1, (0, 1)),
+    ((1, 1, 4, 131), 2, 2, 0),
+    ((3, 5, 12, 33), 3, 2, 1),
+]
+GLOBAL_CASES = [(1, 1, 1, 1), (0, 3, 4, 4), (2, 0, 4, 4), (2, 3, 5, 7), (1, 2, 32, 32), (1, 2, 64, 65)]
+
+X = (2, 3, 5, 6)
+REFUSALS: list[Refusal] = [
+    (
+        "max_pool2d_forward",
+        lambda: (None, 2),
+        TypeError,
+        r"^max_pool2d_forward: x must be a numpy.ndarray, got NoneType$",
+    ),
+    (
+        "max_pool2d_forward",
+        lambda: (full(*X, dtype=np.int32), 2),
+        TypeError,
+        r"x must be float32 or float64, got int32$",
+    ),
+    (
+        "max_pool2d_forward",
+        lambda: (full(5, 6), 2),
+        ValueError,
+        r"x must have 4 dimensions \(N, C, H, W\), got 2 with shape",
+    ),
+    (
+        "max_pool2d_forward",
+        lambda: (full(*X), 6),
+        ValueError,
+        r"kernel of \(6, 6\) .* is larger than an input of \(5, 6\)",
+    ),
+    ("max_pool2d_forward", lambda: (full(*X), (0, 2)), ValueError, r"kernel_size must be at least 1, got \(0, 2\)$"),
+    (
+        "max_pool2d_forward",
+        lambda: (full(*X), 2.0),
+        TypeError,
+        r"kernel_size must be an int or a pair of ints, got 2\.0$",
+    ),
+    ("max_pool2d_forward", lambda: (full(*X), 2, 0), ValueError, r"stride must be at least 1, got \(0, 0\)$"),
+    ("max_pool2d_forward", lambda: (full(*X), 2, 1, -1), ValueError, r"padding must be at least 0, got \(-1, -1\)$"),
+    (
+        "max_pool2d_forward",
+        lambda: (full(*X), 3, 1, 2),
+        ValueError,
+        r"padding must be at most half the kernel, got padding \(2, 2\) for kernel_size \(3, 3\)$",
+    ),
+    (
+        "max_pool2d_forward",
+        lambda: (full(2, 3, 0, 6), 2, 1, 1),
+        ValueError,
+        r"planes of at least \(1, 1\), got \(0, 6\)$",
+    ),
+    ("max_pool2d_forward", lambda: (full(*X), 2**20, 1, 2**19), ValueError, r"size of kernel_size overflows$"),
+    ("avg_pool2d_forward", lambda: (full(5, 6), 2), ValueError, r"^avg_pool2d_forward: x must have 4 dimensions"),
+    (
+        "avg_pool2d_forward",
+        lambda: (full(*X), 6),
+        ValueError,
+        r"kernel of \(6, 6\) .* is larger than an input of \(5, 6\)",
+    ),
+    ("avg_pool2d_forward", lambda: (full(*X), 3, 1, 2), ValueError, r"padding must be at most half the kernel"),
+    (
+        "avg_pool2d_forward",
+        lambda: (full(2, 3, 0, 6), 2, 1, 1),
+        ValueError,
+        r"planes of at least \(1, 1\), got \(0, 6\)$",
+    ),
+    (
+        "avg_pool2d_backward",
+        lambda: (full(2, 3, 2, 2), X, 2),
+        ValueError,
+        r"dy has shape .* but the output needs \(2, 3, 2, 3\)$",
+    ),
+    (
+        "avg_pool2d_backward",
+        lambda: (full(2, 3, 2, 3), (3, 5, 6), 2),
+        ValueError,
+        r"x_shape must have 4 sizes \(N, C, H, W\)",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 2, 2), full(2, 3, 2, 3, dtype=np.int32), X, 2),
+        ValueError,
+        r"^max_pool2d_backward: dy has shape \(2, 3, 2, 2\) but the output needs \(2, 3, 2, 3\)$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 2, 3), full(2, 3, 2, 2, dtype=np.int32), X, 2),
+        ValueError,
+        r"index has shape \(2, 3, 2, 2\) but the output needs \(2, 3, 2, 3\)$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 2, 3), full(2, 3, 2, 3, dtype=np.int64), X, 2),
+        TypeError,
+        r"index must be int32, got int64$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 2, 3), [0], X, 2),
+        TypeError,
+        r"index must be a numpy.ndarray, got list$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), 4, np.int32), X, 2),
+        ValueError,
+        r"index holds \[4\] but a window has 4 taps \(0 to 3\)$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), -1, np.int32), X, 2),
+        ValueError,
+        r"index holds \[-1\] but a window has 4 taps",
+    ),
+    ("global_avg_pool2d_forward", lambda: (full(3, 4),), ValueError, r"x must have 4 dimensions"),
+    (
+        "global_avg_pool2d_forward",
+        lambda: (full(2, 3, 0, 4),),
+        ValueError,
+        r"planes of at least \(1, 1\), got \(0, 4\)$",
+    ),
+    (
+        "global_avg_pool2d_backward",
+        lambda: (full(2, 3, 5, 6), X),
+        ValueError,
+        r"dy has shape \(2, 3, 5, 6\) but the output needs \(2, 3, 1, 1\)$",
+    ),
+    ("global_avg_pool2d_backward", lambda: (full(2, 3, 1, 1), (2, 3)), ValueError, r"x_shape must have 4 sizes"),
+]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CASES)
+def test_pooling(backend: ModuleType, case: tuple[tuple[int, ...], Any, Any, Any], dtype: npt.DTypeLike) -> None:
+    x_shape, *window = case
+    for values in (numbers, specials, zeros_and_ties):
+        x = values(x_shape, dtype, 1)
+        y, index = assert_op(backend, "max_pool2d_forward", x, *window)
+        dy = values(y.shape, dtype, 2)
+        assert_op(backend, "max_pool2d_backward", dy, index, x_shape, *window)
+        assert_op(backend, "avg_pool2d_forward", x, *window)
+        assert_op(backend, "avg_pool2d_backward", dy, x_shape, *window)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("x_shape", GLOBAL_CASES)
+def test_global_average(backend: ModuleType, x_shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    for values in (numbers, specials, zeros_and_ties):
+        y = assert_op(backend, "global_avg_pool2d_forward", values(x_shape, dtype, 1))
+        assert_op(backend, "global_avg_pool2d_backward", values(y.shape, dtype, 2), x_shape)
+
+
+@pytest.mark.parametrize(
+    ("window", "winner"),
+    [
+        ([1, 2, 2, 0], 1),
+        ([-0.0, 0.0, -1, -1], 0),
+        ([0.0, -0.0, 0.0, 0.0], 0),
+        ([1, np.nan, 5, np.nan], 1),
+        ([np.nan, 1, 2, 3], 0),
+        ([-np.inf, -np.inf, -np.inf, -np.inf], 0),
+        ([-np.inf, -1e30, np.inf, np.inf], 2),
+    ],
+)
+def test_the_first_maximum_or_the_first_nan_wins(backend: ModuleType, window: list[float], winner: int) -> None:
+    x = np.array(window, np.float32).reshape(1, 1, 2, 2)
+    y, index = backend.max_pool2d_forward(x, 2)
+    assert index.item() == winner
+    assert_same_bits(y.reshape(1), x.reshape(4)[winner : winner + 1])
+
+
+def test_padding_is_never_chosen_by_the_maximum_and_counts_in_the_average(backend: ModuleType) -> None:
+    x = np.full((1, 1, 2, 2), -3, np.float32)
+    y, index = backend.max_pool2d_forward(x, 2, 2, 1)
+    assert_same_bits(y, x)
+    assert_same_bits(index, np.array([[[[3, 2], [1, 0]]]], np.int32))
+    assert_same_bits(backend.avg_pool2d_forward(x, 2, 2, 1), x / np.float32(4))
+
+
+@pytest.mark.parametrize(("op", "args", "error", "message"), REFUSALS)
+def test_refusals(backend: ModuleType, op: str, args: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        getattr(backend, op)(*args())
