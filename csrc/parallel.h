@@ -1,5 +1,5 @@
-// parallel_for: nnlite's own thread pool. Chunks are fixed by the range, the grain and the number of threads, and no
-// result depends on them: whoever computes an element computes it in the order of docs/numerics.md.
+// parallel_for: nnlite's own thread pool. No result depends on who computes what: whoever computes an element computes
+// it in the order of docs/numerics.md.
 #pragma once
 
 #include <cstdint>

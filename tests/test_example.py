@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,26 +15,8 @@ import pytest
 import nnlite as nl
 from nnlite import kernels, reference
 
-PROGRAM = """
-import numpy as np, nnlite as nl
-from nnlite import nn, optim
-
-model = nn.Sequential(
-    nn.Conv2d(1, 30, 5), nn.BatchNorm2d(30), nn.ReLU(), nn.MaxPool2d(2),
-    nn.Flatten(), nn.Linear(30 * 12 * 12, 100), nn.ReLU(), nn.Dropout(0.5), nn.Linear(100, 10))
-optimizer = optim.Adam(model.parameters(), lr=1e-3)
-criterion = nn.CrossEntropyLoss()
-x = np.random.default_rng(0).random((32, 1, 28, 28), np.float32); t = np.arange(32) % 10
-model.train()
-for _ in range(3):
-    optimizer.zero_grad()
-    loss = criterion(model(x), t)          # labels: integer classes, or one-hot / class probabilities
-    loss.backward()
-    optimizer.step()
-print(loss.item()); model.eval(); y = model(x).numpy(); state = model.state_dict()
-nl.manual_seed(0); nl.set_num_threads(2); nl.save(state, "w.safetensors");
-model.load_state_dict(nl.load("w.safetensors"))
-"""
+README = Path(__file__).parent.parent / "README.md"
+PROGRAM = README.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
 
 
 def test_program_runs_as_written(tmp_path):

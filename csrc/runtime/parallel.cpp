@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <exception>
+#include <memory>
 #include <mutex>
 #include <thread>
 
@@ -33,6 +34,10 @@ struct Job {
   Body body;
   void* context;
   int parts;
+
+  int64_t grains() const { return (end - begin + grain - 1) / grain; }
+  // The grains of a part: a contiguous share.
+  int64_t first(int part) const { return grains() * part / parts; }
 };
 
 // What check_interrupt asks on this thread, and what it throws.
@@ -43,19 +48,19 @@ struct Stop {
 struct Stopped {};
 thread_local Stop* current_stop = nullptr;
 
-// Runs part `part` of the job grain by grain. The parts are contiguous and hold whole grains.
-template <class F>
-void run_part(const Job& job, int part, F stop) {
+// Runs the grains that take() hands out, until it hands out -1 or stop() says so.
+template <class Take, class F>
+void run_grains(const Job& job, Take take, F stop) {
   Stop asked{[](void* f) { return (*static_cast<F*>(f))(); }, &stop};
   struct Scope {
     explicit Scope(Stop* inner) : outer(current_stop) { current_stop = inner; }
     ~Scope() { current_stop = outer; }
     Stop* const outer;
   } scope(&asked);
-  const int64_t grains = (job.end - job.begin + job.grain - 1) / job.grain;
-  const int64_t last = grains * (part + 1) / job.parts;
   try {
-    for (int64_t g = grains * part / job.parts; g < last && !stop(); ++g) {
+    while (!stop()) {
+      const int64_t g = take();
+      if (g < 0) return;
       const int64_t b = job.begin + g * job.grain;
       job.body(job.context, b, std::min(b + job.grain, job.end));
     }
@@ -82,9 +87,12 @@ class Poller {
   Clock::time_point last_ = Clock::now();
 };
 
+// Every thread takes the grains of its own part, so that it finds in its cache what it wrote last time, and then those
+// that others have left. The caller never waits for a thread that has not begun: on a busy machine that would cost a
+// time slice, a thousand times the work.
 class Pool {
  public:
-  explicit Pool(int workers) : workers_(workers) {
+  explicit Pool(int workers) : workers_(workers), cursors_(new Cursor[workers + 1]) {
     for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i).detach();
   }
 
@@ -93,11 +101,10 @@ class Pool {
 
   void run(const Job& job) {
     job_ = job;
+    for (int part = 0; part < job.parts; ++part) cursors_[part].next.store(job.first(part), std::memory_order_relaxed);
     cancelled_.store(false, std::memory_order_relaxed);
     error_ = nullptr;
-    pending_.store(workers_, std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
+    open();
 
     Poller poller;
     bool interrupted = false;
@@ -106,7 +113,8 @@ class Pool {
       if (interrupted) cancelled_.store(true, std::memory_order_relaxed);
       return cancelled_.load(std::memory_order_relaxed);
     });
-    for (int spins = 0; pending_.load(std::memory_order_acquire) != 0; ++spins) {
+    gate_.fetch_or(kClosed, std::memory_order_acq_rel);
+    for (int spins = 0; (gate_.load(std::memory_order_acquire) & kInside) != 0; ++spins) {
       if (spins < kSpins) {
         relax();
         continue;
@@ -124,11 +132,34 @@ class Pool {
   // Ends the workers; the pool itself is left to them, as they may still be looking at it.
   void retire() {
     retired_.store(true, std::memory_order_relaxed);
-    epoch_.fetch_add(1, std::memory_order_release);
-    epoch_.notify_all();
+    open();
   }
 
  private:
+  // The gate counts the workers inside the current job; closed, it lets no more in. epoch_ only wakes them.
+  static constexpr uint64_t kClosed = uint64_t{1} << 31, kInside = kClosed - 1, kEpoch = uint64_t{1} << 32;
+
+  struct alignas(64) Cursor {
+    std::atomic<int64_t> next{0};
+  };
+
+  void open() {
+    const uint64_t epoch = (gate_.load(std::memory_order_relaxed) / kEpoch + 1) * kEpoch;
+    gate_.store(epoch, std::memory_order_release);
+    epoch_.store(static_cast<uint32_t>(epoch / kEpoch), std::memory_order_release);
+    epoch_.notify_all();
+  }
+
+  // Whether this worker came in time for the job of `epoch`.
+  bool enter(uint32_t epoch) {
+    uint64_t gate = gate_.load(std::memory_order_acquire);
+    while ((gate & kClosed) == 0 && static_cast<uint32_t>(gate / kEpoch) == epoch) {
+      if (gate_.compare_exchange_weak(gate, gate + 1, std::memory_order_acq_rel, std::memory_order_acquire))
+        return true;
+    }
+    return false;
+  }
+
   void work(int part) {
     FloatState specified;
     uint32_t seen = 0;
@@ -144,15 +175,25 @@ class Pool {
       }
       seen = epoch;
       if (retired_.load(std::memory_order_relaxed)) return;
+      if (!enter(epoch)) continue;
       if (part < job_.parts) run_guarded(part, [&] { return cancelled_.load(std::memory_order_relaxed); });
-      pending_.fetch_sub(1, std::memory_order_release);
+      gate_.fetch_sub(1, std::memory_order_release);
     }
   }
 
-  template <class Stop>
-  void run_guarded(int part, Stop stop) {
+  template <class F>
+  void run_guarded(int part, F stop) {
+    int from = part;
+    const auto take = [&]() -> int64_t {
+      for (;;) {
+        const int64_t g = cursors_[from].next.fetch_add(1, std::memory_order_relaxed);
+        if (g < job_.first(from + 1)) return g;
+        from = (from + 1) % job_.parts;
+        if (from == part) return -1;
+      }
+    };
     try {
-      run_part(job_, part, stop);
+      run_grains(job_, take, stop);
     } catch (...) {
       const std::lock_guard<std::mutex> lock(error_mutex_);
       if (!error_) error_ = std::current_exception();
@@ -161,8 +202,9 @@ class Pool {
   }
 
   const int workers_;
+  const std::unique_ptr<Cursor[]> cursors_;
   std::atomic<uint32_t> epoch_{0};
-  std::atomic<int> pending_{0};
+  std::atomic<uint64_t> gate_{kClosed};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> retired_{false};
   Job job_{};
@@ -197,7 +239,10 @@ Pool* current_pool(int workers) {
 void run_inline(const Job& job) {
   Poller poller;
   bool interrupted = false;
-  run_part(job, 0, [&] { return interrupted = interrupted || poller.stop(); });
+  const int64_t grains = job.grains();
+  int64_t next = 0;
+  run_grains(
+      job, [&] { return next < grains ? next++ : -1; }, [&] { return interrupted = interrupted || poller.stop(); });
   if (interrupted) throw Interrupted();
 }
 
