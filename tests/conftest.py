@@ -11,8 +11,8 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-from nnlite import backend as _switch  # noqa: E402
-from nnlite.backend import available  # noqa: E402
+from nnlite import backend as _switch
+from nnlite.backend import available
 
 
 @pytest.fixture(params=available())

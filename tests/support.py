@@ -25,21 +25,20 @@ def bits(x: Array) -> Array:
 def assert_same_bits(got: object, want: object) -> None:
     """Same types, shapes and bits (NaNs canonical); tuples element by element."""
     if isinstance(want, tuple):
-        assert isinstance(got, tuple) and len(got) == len(want), f"expected {len(want)} results, got {got!r}"
+        assert isinstance(got, tuple), f"expected {len(want)} results, got {got!r}"
         for g, w in zip(got, want, strict=True):
             assert_same_bits(g, w)
         return
-    assert isinstance(got, np.ndarray) and isinstance(want, np.ndarray), (
-        f"expected arrays, got {type(got)} and {type(want)}"
-    )
+    assert isinstance(got, np.ndarray), f"expected an array, got {type(got)}"
+    assert isinstance(want, np.ndarray), f"expected an array, got {type(want)}"
     assert got.dtype == want.dtype, f"dtype {got.dtype}, expected {want.dtype}"
     assert got.shape == want.shape, f"shape {got.shape}, expected {want.shape}"
     different = np.argwhere(bits(got) != bits(want))
     if len(different):
         where = tuple(int(i) for i in different[0])
         raise AssertionError(
-            f"{len(different)} of {want.size} elements differ, first at {where}: got {got[where]!r} ({bits(got)[where]:#x}), "
-            f"expected {want[where]!r} ({bits(want)[where]:#x})"
+            f"{len(different)} of {want.size} elements differ, first at {where}: "
+            f"got {got[where]!r} ({bits(got)[where]:#x}), expected {want[where]!r} ({bits(want)[where]:#x})"
         )
 
 

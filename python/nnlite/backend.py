@@ -1,8 +1,8 @@
 """Which backends exist, why one does not, and which one runs.
 
-A backend is a Python module that defines every op of :mod:`nnlite.reference`, with the same argument names. Choosing an instruction set, a
-device, or "compare with the reference" is one act: picking a module. Inside the package: ``from nnlite.backend import ops`` and
-``ops().relu_forward(x)``.
+A backend is a Python module that defines every op of :mod:`nnlite.reference`, with the same argument names. Choosing
+an instruction set, a device, or "compare with the reference" is one act: picking a module. Inside the package:
+``from nnlite.backend import ops`` and ``ops().relu_forward(x)``.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import importlib
 import os
 from types import ModuleType
 
-# Slowest first: the last one that this machine can run is the default. Each needs CPU features in the names of `_cpu_baseline._cpu_features()`.
+# Slowest first: the last one that this machine can run is the default. Each needs CPU features, in the names of
+# `_cpu_baseline._cpu_features()`.
 _NEEDS: dict[str, tuple[str, ...]] = {
     "reference": (),
     "cpu_baseline": (),
@@ -43,7 +44,7 @@ def reason(name: str) -> str | None:
     if name == "reference":
         return None
     try:
-        # The guard comes first: only the baseline, which runs anywhere, is imported before the CPU's features are known.
+        # The guard comes first: only the baseline, which runs anywhere, is imported before the features are known.
         missing = [feature for feature in _NEEDS[name] if not cpu_features().get(feature, False)]
     except ImportError as error:
         return f"nnlite was installed without its compiled modules ({error})"
@@ -80,14 +81,16 @@ def why() -> str:
     wanted = os.environ.get("NNLITE_BACKEND")
     if wanted == name():
         return "NNLITE_BACKEND asks for it"
-    return "the fastest that this machine can run" if name() == _best() else "chosen by the program"
+    if name() == "reference" or name() != _best():
+        return "chosen by the program"
+    return "the fastest that this machine can run"
 
 
-class backend:
+class backend:  # noqa: N801 (a function in use)
     """Switch to another backend; as a context manager, for the block only.
 
-    ``nl.backend("reference")`` switches for good; ``with nl.backend("reference"): ...`` switches back at the end. The choice holds for the
-    whole process.
+    ``nl.backend("reference")`` switches for good; ``with nl.backend("reference"): ...`` switches back at the end. The
+    choice holds for the whole process.
 
     Raises:
         ValueError: the name is unknown.
@@ -109,7 +112,9 @@ class backend:
 
 
 def set_num_threads(n: int) -> None:
-    """Let compiled kernels use up to ``n`` threads; small ops stay on the caller's thread. The number never changes a result.
+    """Let compiled kernels use up to ``n`` threads; the number never changes a result.
+
+    Small ops stay on the caller's thread.
 
     Raises:
         TypeError: ``n`` is not an integer.
@@ -127,7 +132,10 @@ def set_num_threads(n: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads that compiled kernels may use: what was set, else ``NNLITE_NUM_THREADS``, else what :func:`usable_cpus` allows."""
+    """The number of threads that compiled kernels may use.
+
+    What was set, else ``NNLITE_NUM_THREADS``, else what :func:`usable_cpus` allows.
+    """
     if _threads is not None:
         return _threads
     wanted = os.environ.get("NNLITE_NUM_THREADS")
@@ -191,7 +199,8 @@ def _best() -> str:
         if name != "reference" and reason(name) is None:
             return name
     raise ImportError(
-        f"nnlite: {reason('cpu_baseline')}. Install it with 'pip install .', or set NNLITE_BACKEND=reference to run in pure NumPy, slowly."
+        f"nnlite: {reason('cpu_baseline')}. Install it with 'pip install .', "
+        "or set NNLITE_BACKEND=reference to run in pure NumPy, slowly."
     )
 
 

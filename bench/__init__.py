@@ -1,0 +1,1 @@
+"""Benchmarks: every op, checked, then timed beside NumPy and PyTorch. ``python -m bench --help``."""
