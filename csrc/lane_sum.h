@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "simd.h"
+#include "workspace.h"
 
 namespace nnlite {
 
@@ -92,29 +93,47 @@ static inline T sum(const T* x, int64_t n) {
   return sum<T>(n, [](auto v) { return v; }, x);
 }
 
-// Sums of columns: V is T for one column, Vec<T> for as many columns as a vector holds. f(x[i * ld]…) over rows i.
-template <class T, class V, class F, class... Pointers>
-static inline void column_sums(int64_t rows, int64_t ld, F f, T* to, const Pointers*... x) {
-  constexpr int kColumns = sizeof(V) / sizeof(T);
-  const auto get = [](const T* p) {
-    V v;
-    std::memcpy(&v, p, sizeof v);
-    return v;
-  };
-  RunningSum<T> chunks[kColumns];
-  for (int64_t first = 0; first == 0 || first < rows; first += kChunk) {
-    const int64_t n = std::min(kChunk, rows - first);
-    V lane[kSumLanes] = {};
-    for (int64_t i = 0; i < n; ++i) lane[i % kSumLanes] += f(get(x + (first + i) * ld)...);
-    const V total = fold(lane);
-    std::memcpy(to, &total, sizeof total);
-    if (rows > kChunk) {
-      for (int c = 0; c < kColumns; ++c) chunks[c].add(to[c]);
+// Columns whose sums are formed together: their lanes fill two thirds of L1, and their part of a row is read as a run.
+template <class T>
+constexpr int64_t kColumnBlock = 1024 / static_cast<int64_t>(sizeof(T));
+
+template <class T, class F>
+static inline void column_chunk(int64_t first, int64_t rows, int64_t width, F f, T* __restrict to) {
+  T lane[kSumLanes][kColumnBlock<T>];
+  // Lanes that no row reaches would hold +0, and adding +0 to another lane, which is never -0, changes nothing.
+  const int64_t lanes = std::min<int64_t>(rows, kSumLanes);
+  for (int64_t i = 0; i < lanes; ++i) {
+    for (int64_t j = 0; j < width; ++j) lane[i][j] = T(0) + f(first + i, j);
+  }
+  for (int64_t i = lanes; i < rows; ++i) {
+    T* __restrict const sum = lane[i % kSumLanes];
+    for (int64_t j = 0; j < width; ++j) sum[j] += f(first + i, j);
+  }
+  for (int64_t half = kSumLanes / 2; half > 0; half /= 2) {
+    for (int64_t i = 0; i < half && i + half < lanes; ++i) {
+      for (int64_t j = 0; j < width; ++j) lane[i][j] += lane[i + half][j];
     }
   }
-  if (rows > kChunk) {
-    for (int c = 0; c < kColumns; ++c) to[c] = chunks[c].total();
+  for (int64_t j = 0; j < width; ++j) to[j] = rows ? lane[0][j] : T(0);
+}
+
+template <class T>
+struct RowMajor {
+  const T* data;
+  int64_t ld;
+  T operator()(int64_t i, int64_t j) const { return data[i * ld + j]; }
+};
+
+// to[j] = Sum over rows i of f(i, j), for j < width <= kColumnBlock.
+template <class T, class F>
+static void column_sums(int64_t rows, int64_t width, F f, T* to) {
+  if (rows <= kChunk) return column_chunk(0, rows, width, f, to);
+  const int64_t count = (rows + kChunk - 1) / kChunk;
+  const Scratch<T> chunks(count * width);
+  for (int64_t i = 0; i < count; ++i) {
+    column_chunk(i * kChunk, std::min(kChunk, rows - i * kChunk), width, f, chunks.get() + i * width);
   }
+  column_sums(count, width, RowMajor<T>{chunks.get(), width}, to);
 }
 
 }  // namespace nnlite

@@ -9,41 +9,28 @@ namespace {
 
 int64_t grain_of(int64_t work, int64_t size) { return std::max<int64_t>(1, work / std::max<int64_t>(1, size)); }
 
-// Calls one(j, V) for columns j of (n, c) data: V is a vector type for whole vectors of channels, T for the rest.
+// Calls f(begin, end) for blocks of channels of (n, c) data, whose planes of one element make columns.
 template <class T, class F>
-void each_channel_vector(BatchnormSize size, F one) {
-  constexpr int64_t W = kLanes<T>;
-  const int64_t grain = (grain_of(1 << 14, size.n) + W - 1) / W * W;
-  parallel_for(0, size.c, grain, [=](int64_t begin, int64_t end) {
-    int64_t j = begin;
-    for (; j + W <= end; j += W) one(j, Vec<T>{});
-    for (; j < end; ++j) one(j, T{});
-  });
-}
-
-template <class V, class T>
-V read(const T* p) {
-  V v;
-  std::memcpy(&v, p, sizeof v);
-  return v;
+void each_channel_block(BatchnormSize size, F f) {
+  const int64_t grain = std::min(kColumnBlock<T>, std::max<int64_t>(16, grain_of(1 << 16, size.n)));
+  parallel_for(0, size.c, grain, f);
 }
 
 template <class T>
 void statistics(BatchnormSize size, const T* x, T* mean, T* var) {
   const T m = static_cast<T>(size.n * size.p), p = static_cast<T>(size.p);
   if (size.p == 1) {
-    // Planes of one element are columns: vectors run over channels. The centred square sum of a plane is (x - x)^2.
-    each_channel_vector<T>(size, [=]<class V>(int64_t j, V) {
-      column_sums<T, V>(size.n, size.c, [](V v) { return v; }, mean + j, x + j);
-      const V center = read<V>(mean + j) / m;
-      std::memcpy(mean + j, &center, sizeof center);
-      const auto spread = [=](V v) {
-        const V d = v - v, shift = v - center;
+    each_channel_block<T>(size, [=](int64_t begin, int64_t end) {
+      const RowMajor<T> at{x + begin, size.c};
+      T *const center = mean + begin, *const spread = var + begin;
+      column_sums(size.n, end - begin, at, center);
+      for (int64_t j = 0; j < end - begin; ++j) center[j] = center[j] / m;
+      const auto term = [=](int64_t i, int64_t j) {
+        const T v = at(i, j), d = v - v, shift = v - center[j];  // a plane's centred square sum is (v - v)^2
         return d * d + (shift * shift) * p;
       };
-      column_sums<T, V>(size.n, size.c, spread, var + j, x + j);
-      const V variance = read<V>(var + j) / m;
-      std::memcpy(var + j, &variance, sizeof variance);
+      column_sums(size.n, end - begin, term, spread);
+      for (int64_t j = 0; j < end - begin; ++j) spread[j] = spread[j] / m;
     });
     return;
   }
@@ -114,10 +101,12 @@ void backward(BatchnormSize size, bool training, const T* dy, const T* x, const 
   const T m = static_cast<T>(size.n * size.p);
   const Scratch<T> scales(size.c), means(size.c), slopes(size.c), centered(size.c);
   if (size.p == 1) {
-    each_channel_vector<T>(size, [&]<class V>(int64_t j, V) {
-      const V center = read<V>(mean + j);
-      column_sums<T, V>(size.n, size.c, [](V d) { return d; }, dbias + j, dy + j);
-      column_sums<T, V>(size.n, size.c, [=](V d, V v) { return d * (v - center); }, centered.get() + j, dy + j, x + j);
+    each_channel_block<T>(size, [&](int64_t begin, int64_t end) {
+      const RowMajor<T> d{dy + begin, size.c}, v{x + begin, size.c};
+      const T* const center = mean + begin;
+      column_sums(size.n, end - begin, d, dbias + begin);
+      const auto product = [=](int64_t i, int64_t j) { return d(i, j) * (v(i, j) - center[j]); };
+      column_sums(size.n, end - begin, product, centered.get() + begin);
     });
   } else {
     const Scratch<T> sums(size.n * size.c), products(size.n * size.c);

@@ -83,13 +83,9 @@ void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
 
 template <class T>
 void sums_of_columns(const T* x, int64_t rows, int64_t columns, T* y) {
-  constexpr int W = kLanes<T>;
-  const int64_t grain = ceil_div(ceil_div(int64_t{1} << 15, std::max<int64_t>(rows, 1)), W) * W;
+  const int64_t grain = std::min(kColumnBlock<T>, std::max<int64_t>(16, (1 << 16) / std::max<int64_t>(rows, 1)));
   parallel_for(0, columns, grain, [=](int64_t begin, int64_t end) {
-    const auto same = [](auto v) { return v; };
-    int64_t j = begin;
-    for (; j + W <= end; j += W) column_sums<T, Vec<T>>(rows, columns, same, y + j, x + j);
-    for (; j < end; ++j) column_sums<T, T>(rows, columns, same, y + j, x + j);
+    column_sums(rows, end - begin, RowMajor<T>{x + begin, columns}, y + begin);
   });
 }
 

@@ -68,8 +68,9 @@ int64_t size_of(const char* op, const Shape& shape) {
 
 Input::Input(const char* op, const char* name, py::handle value, int rank, const char* axes) : op_(op), name_(name) {
   is_double_ = require_float(op, name, require_array(op, name, value, data_));
-  check(rank < 0 || data_.ndim() == rank, op, ": ", name, " must have ", rank,
-        rank == 1 ? " dimension " : " dimensions ", axes, ", got ", data_.ndim(), " with shape ", show(shape()));
+  if (rank >= 0 && data_.ndim() != rank)
+    check(false, op, ": ", name, " must have ", rank, rank == 1 ? " dimension " : " dimensions ", axes, ", got ",
+          data_.ndim(), " with shape ", show(shape()));
   if ((data_.flags() & kLayout) != kLayout) {
     data_ = py::array::ensure(data_, kLayout);
     if (!data_) throw py::error_already_set();
@@ -119,8 +120,11 @@ void check_same_dtype(const Input& a, const Input& b) {
 }
 
 void check_same_shape(const Input& a, const Input& b) {
-  check(a.shape() == b.shape(), a.op(), ": ", a.name(), " has shape ", show(a.shape()), " but ", b.name(),
-        " has shape ", show(b.shape()));
+  bool same = a.rank() == b.rank();
+  for (int i = 0; same && i < a.rank(); ++i) same = a[i] == b[i];
+  if (same) return;
+  check(false, a.op(), ": ", a.name(), " has shape ", show(a.shape()), " but ", b.name(), " has shape ",
+        show(b.shape()));
 }
 
 void check_shape(const Input& a, const Shape& expected, const char* of) {
@@ -213,13 +217,23 @@ Shape shape_argument(const char* op, const char* name, py::handle value, int ran
 template <class T>
 Output<T>::Output(const char* op, const Shape& shape) {
   const size_t bytes = static_cast<size_t>(size_of(op, shape)) * sizeof(T);
-  if (bytes < kRecycled) {
-    array_ = py::array(py::dtype::of<T>(), shape);
-    return;
+  auto& api = py::detail::npy_api::get();
+  py::dtype dtype = py::dtype::of<T>();
+  void* const block = bytes < kRecycled ? nullptr : acquire(bytes);  // without a block, NumPy allocates
+  constexpr int kOwn = kLayout | py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
+  static_assert(sizeof(Py_intptr_t) == sizeof(int64_t));
+  auto array = py::reinterpret_steal<py::object>(api.PyArray_NewFromDescr_(
+      api.PyArray_Type_, dtype.release().ptr(), static_cast<int>(shape.size()),
+      reinterpret_cast<const Py_intptr_t*>(shape.data()), nullptr, block, block ? kOwn : 0, nullptr));
+  if (!array) {
+    release(block);
+    throw py::error_already_set();
   }
-  void* const block = acquire(bytes);
-  const py::capsule owner(block, [](void* p) { release(p); });
-  array_ = py::array(py::dtype::of<T>(), shape, block, owner);
+  if (block != nullptr) {
+    py::capsule owner(block, [](void* p) { release(p); });
+    api.PyArray_SetBaseObject_(array.ptr(), owner.release().ptr());
+  }
+  array_ = py::reinterpret_steal<py::array>(array.release());
 }
 template class Output<float>;
 template class Output<double>;
