@@ -7,6 +7,22 @@
 namespace nnlite {
 namespace {
 
+// x where kept, else +0, without a branch: the fate of an element is as unpredictable as it is meant to be.
+float kept_or_zero(float x, bool kept) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof x);
+  bits &= -static_cast<uint32_t>(kept);
+  __builtin_memcpy(&x, &bits, sizeof x);
+  return x;
+}
+double kept_or_zero(double x, bool kept) {
+  uint64_t bits;
+  __builtin_memcpy(&bits, &x, sizeof x);
+  bits &= -static_cast<uint64_t>(kept);
+  __builtin_memcpy(&x, &bits, sizeof x);
+  return x;
+}
+
 constexpr int64_t kPiece = 1024;  // elements whose words are made at a time
 
 template <class T>
@@ -19,7 +35,7 @@ void forward(const T* x, int64_t n, uint32_t threshold, T scale, Draw draw, T* _
       const T* const from = x + first;
       T* __restrict const to = y + first;
       uint8_t* __restrict const kept = mask + first;
-      for (int64_t i = 0; i < count; ++i) to[i] = (words[i] >> 8) >= threshold ? from[i] * scale : T(0);
+      for (int64_t i = 0; i < count; ++i) to[i] = kept_or_zero(from[i] * scale, (words[i] >> 8) >= threshold);
       for (int64_t i = 0; i < count; ++i) kept[i] = (words[i] >> 8) >= threshold;
     }
   });
@@ -29,7 +45,7 @@ template <class T>
 void backward(const T* dy, const uint8_t* mask, int64_t n, T scale, T* __restrict dx) {
   parallel_for(0, n, 1 << 15, [=](int64_t begin, int64_t end) {
     T* __restrict const to = dx;
-    for (int64_t i = begin; i < end; ++i) to[i] = mask[i] ? dy[i] * scale : T(0);
+    for (int64_t i = begin; i < end; ++i) to[i] = kept_or_zero(dy[i] * scale, mask[i] != 0);
   });
 }
 

@@ -31,12 +31,15 @@ double unit(uint64_t bits) { return static_cast<double>(static_cast<int64_t>(bit
 template <class T>
 void normal(Draw draw, int64_t n, double mean, double std, T* y) {
   each_piece<2>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
-    for (int64_t i = 0; i < count; i += 2) {
-      const double radius = __builtin_sqrt(-2.0 * log(1.0 - unit(bits64(words, i))));
-      double sine, cosine;
-      sincos2pi(unit(bits64(words, i + 1)), sine, cosine);
-      y[first + i] = static_cast<T>(mean + std * (radius * cosine));
-      if (i + 1 < count) y[first + i + 1] = static_cast<T>(mean + std * (radius * sine));
+    constexpr int64_t kPairs = kPiece / 2;
+    double radius[kPairs], sine[kPairs], cosine[kPairs];
+    const int64_t pairs = (count + 1) / 2;
+    for (int64_t i = 0; i < pairs; ++i) radius[i] = 1.0 - unit(bits64(words, 2 * i));
+    for (int64_t i = 0; i < pairs; ++i) radius[i] = __builtin_sqrt(-2.0 * log(radius[i]));
+    for (int64_t i = 0; i < pairs; ++i) sincos2pi(unit(bits64(words, 2 * i + 1)), sine[i], cosine[i]);
+    for (int64_t i = 0; i < count; ++i) {
+      const double z = radius[i / 2] * (i % 2 ? sine[i / 2] : cosine[i / 2]);
+      y[first + i] = static_cast<T>(mean + std * z);
     }
   });
 }

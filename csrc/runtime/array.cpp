@@ -11,7 +11,7 @@ namespace nnlite {
 namespace {
 
 constexpr int64_t kLargestSize = int64_t{1} << 60;  // elements; times 8 bytes still fits
-constexpr size_t kRecycled = 1 << 14;               // results from this many bytes on come from the recycling allocator
+constexpr size_t kRecycled = 1 << 16;               // results from this many bytes on come from the recycling allocator
 
 std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
 
