@@ -78,6 +78,28 @@ class InPlace {
   bool is_double_;
 };
 
+// "int", "ndarray": the type of a value in an error.
+std::string type_name(py::handle value);
+
+// An array of a type other than the floats, e.g. int32 indices, of the shape that `of` needs; in C order, copied if it
+// was not.
+template <class T>
+py::array_t<T, py::array::c_style> typed_array(const char* op, const char* name, py::handle value, const Shape& shape,
+                                               const char* of) {
+  if (!py::isinstance<py::array>(value)) {
+    throw py::type_error(std::string(op) + ": " + name + " must be a numpy.ndarray, got " + type_name(value));
+  }
+  const auto given = py::reinterpret_borrow<py::array>(value);
+  const py::dtype wanted = py::dtype::of<T>();
+  if (!given.dtype().equal(wanted)) {
+    throw py::type_error(std::string(op) + ": " + name + " must be " + std::string(py::str(wanted)) + ", got " +
+                         std::string(py::str(given.dtype())));
+  }
+  const Shape found(given.shape(), given.shape() + given.ndim());
+  check(found == shape, op, ": ", name, " has shape ", show(found), " but ", of, " needs ", show(shape));
+  return py::array_t<T, py::array::c_style>::ensure(given);
+}
+
 // Integer labels of any integer dtype, copied to int64 before they are checked, because the GIL is released afterwards.
 std::vector<int64_t> labels(const char* op, const char* name, py::handle value);
 bool is_integer_array(py::handle value);

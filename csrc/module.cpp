@@ -30,6 +30,11 @@ py::dict cpu_features() {
 
 PYBIND11_MODULE(NNLITE_MODULE, m) {
   nnlite::bind_all(m);
+#if defined(__clang__)
+  m.attr("_compiler") = "Clang " __clang_version__;
+#else
+  m.attr("_compiler") = "GCC " __VERSION__;
+#endif
   m.def("_cpu_features", cpu_features);
   m.def("_set_num_threads", &nnlite::set_num_threads);
   m.def("_get_num_threads", &nnlite::num_threads);

@@ -13,9 +13,17 @@ from pathlib import Path
 from nnlite import reference
 
 PACKAGE = Path(__file__).parent.parent / "python" / "nnlite"
-MODULES = ("_cpu_baseline", "_cpu_avx2", "_cpu_avx512", "_cpu_neon")
+FIRST = "_cpu_baseline"
+OTHERS = ("_cpu_avx2", "_cpu_avx512", "_cpu_neon")
 
-HEADER = '''"""Compiled ops: those of :mod:`nnlite.reference`, with its results. Written by tools/make_stubs.py."""
+UNDERSCORED = """
+_compiler: str
+
+def _cpu_features() -> dict[str, bool]: ...
+def _set_num_threads(n: int) -> None: ...
+def _get_num_threads() -> int: ...
+"""
+HEADER = f'''"""Compiled ops: those of :mod:`nnlite.reference`, with its results. Written by tools/make_stubs.py."""
 
 from collections.abc import Sequence
 
@@ -23,15 +31,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nnlite.reference.checks import Array, Pair
+{UNDERSCORED}'''
+OTHER = f'''"""The ops of the baseline for another instruction set. Written by tools/make_stubs.py."""
 
-def _cpu_features() -> dict[str, bool]: ...
-def _set_num_threads(n: int) -> None: ...
-def _get_num_threads() -> int: ...
-'''
+from nnlite.{FIRST} import *
+{UNDERSCORED}'''
 
 
 def stub() -> str:
-    """The text of every stub file."""
+    """The text of the first stub file."""
     lines = []
     for op in sorted(reference.__all__):
         signature = inspect.signature(getattr(reference, op))
@@ -52,8 +60,9 @@ def stub() -> str:
 
 def main() -> int:
     """Write the stubs, or check them."""
-    text, stale = stub(), 0
-    for module in MODULES:
+    stale = 0
+    for module in (FIRST, *OTHERS):
+        text = stub() if module == FIRST else OTHER
         path = PACKAGE / f"{module}.pyi"
         if path.exists() and path.read_text() == text:
             continue

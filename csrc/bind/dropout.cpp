@@ -41,18 +41,8 @@ py::tuple forward(const py::object& x_object, const py::object& p_object, const 
 py::array backward(const py::object& dy_object, const py::object& mask_object, const py::object& p_object) {
   constexpr auto op = "dropout_backward";
   const Input dy(op, "dy", dy_object);
-  if (!py::isinstance<py::array>(mask_object)) {
-    throw py::type_error(std::string(op) + ": mask must be a numpy.ndarray, got " +
-                         std::string(py::str(py::type::of(mask_object).attr("__name__"))));
-  }
-  const auto given = py::reinterpret_borrow<py::array>(mask_object);
-  if (!given.dtype().equal(py::dtype::of<uint8_t>())) {
-    throw py::type_error(std::string(op) + ": mask must be uint8, got " + std::string(py::str(given.dtype())));
-  }
-  const Shape shape(given.shape(), given.shape() + given.ndim());
-  check(shape == dy.shape(), op, ": mask has shape ", show(shape), " but dy needs ", show(dy.shape()));
+  const auto mask = typed_array<uint8_t>(op, "mask", mask_object, dy.shape(), "dy");
   const double p = probability(op, p_object);
-  const auto mask = py::array_t<uint8_t, py::array::c_style>::ensure(given);
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, dy.shape());
     run([&, from = mask.data(), to = dx.data()] { dropout_backward(dy.as<T>(), from, dy.size(), scale_of<T>(p), to); });

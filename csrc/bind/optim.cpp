@@ -71,8 +71,7 @@ class Lists {
 
   std::vector<py::object> items(const char* name, const py::object& list) {
     if (!py::isinstance<py::list>(list) && !py::isinstance<py::tuple>(list)) {
-      throw py::type_error(std::string(op_) + ": " + name + " must be a list of arrays, got " +
-                           std::string(py::str(py::type::of(list).attr("__name__"))));
+      throw py::type_error(std::string(op_) + ": " + name + " must be a list of arrays, got " + type_name(list));
     }
     std::vector<py::object> result;
     for (const py::handle item : list) result.push_back(py::reinterpret_borrow<py::object>(item));

@@ -58,18 +58,7 @@ py::array max_backward(const py::object& dy_object, const py::object& index_obje
   const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
   const Pool pool(op, x_shape, kernel_size, stride, padding);
   check_shape(dy, pool.y_shape, "the output");
-  if (!py::isinstance<py::array>(index_object)) {
-    throw py::type_error(std::string(op) + ": index must be a numpy.ndarray, got " +
-                         std::string(py::str(py::type::of(index_object).attr("__name__"))));
-  }
-  const auto given = py::reinterpret_borrow<py::array>(index_object);
-  if (!given.dtype().equal(py::dtype::of<int32_t>())) {
-    throw py::type_error(std::string(op) + ": index must be int32, got " + std::string(py::str(given.dtype())));
-  }
-  const Shape index_shape(given.shape(), given.shape() + given.ndim());
-  check(index_shape == pool.y_shape, op, ": index has shape ", show(index_shape), " but the output needs ",
-        show(pool.y_shape));
-  const auto index = py::array_t<int32_t, py::array::c_style>::ensure(given);
+  const auto index = typed_array<int32_t>(op, "index", index_object, pool.y_shape, "the output");
   const int64_t taps = pool.h.kernel * pool.w.kernel;
   for (int64_t i = 0; i < index.size(); ++i) {
     const int32_t tap = index.data()[i];

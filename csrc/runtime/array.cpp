@@ -13,8 +13,6 @@ namespace {
 constexpr int64_t kLargestSize = int64_t{1} << 60;  // elements; times 8 bytes still fits
 constexpr size_t kRecycled = 1 << 16;               // results from this many bytes on come from the recycling allocator
 
-std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
-
 // "float32", ">f4", as NumPy writes a dtype.
 std::string dtype_name(const py::array& a) { return py::str(a.dtype()); }
 
@@ -47,6 +45,8 @@ bool poll_signals() {
 }
 
 }  // namespace
+
+std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
 
 std::string show(const Shape& shape) {
   std::string text = "(";
