@@ -166,3 +166,11 @@ def test_refused_gradients_of_the_loss(backend: ModuleType) -> None:
         backend.softmax_cross_entropy_backward(full(1), full(2, 3), labels(0, 1))
     with pytest.raises(TypeError, match=r"dloss is float64 but y is float32"):
         backend.softmax_cross_entropy_backward(full(dtype=float), full(2, 3), labels(0, 1))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradient_without_classes_is_empty(backend: ModuleType, dtype: npt.DTypeLike) -> None:
+    y = np.zeros((100_000, 0), dtype)
+    dx = backend.softmax_cross_entropy_backward(np.asarray(np.ones((), dtype)), y, y.copy())
+    assert_same_bits(dx, y)
+    assert_same_bits(backend.softmax_backward(y, y), y)

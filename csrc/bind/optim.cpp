@@ -37,8 +37,9 @@ class Lists {
       }
       by_dtype(p.is_double(), [&]<class T>(T) {
         auto& to = std::get<std::vector<Slot<T>>>(slots_);
-        to.push_back({p.size(), const_cast<InPlace&>(p).as<T>(), g.as<T>(), state[0] ? state[0]->as<T>() : nullptr,
-                      state[1] ? state[1]->as<T>() : nullptr});
+        const int64_t start = to.empty() ? 0 : to.back().start + to.back().n;
+        to.push_back({start, p.size(), const_cast<InPlace&>(p).as<T>(), g.as<T>(),
+                      state[0] ? state[0]->as<T>() : nullptr, state[1] ? state[1]->as<T>() : nullptr});
         intervals_.push_back({g.as<T>(), g.size() * static_cast<int64_t>(sizeof(T)), false, g_name});
       });
     }
@@ -165,13 +166,15 @@ void adam(const py::object& params, const py::object& grads, const py::object& e
   const double rate = number(op, "lr", lr), b1 = number(op, "beta1", beta1), b2 = number(op, "beta2", beta2);
   const double epsilon = number(op, "eps", eps), decay = number(op, "weight_decay", weight_decay);
   const double c1 = number(op, "correction1", correction1), c2 = number(op, "correction2", correction2);
-  const AdamRule rule{b1,       1 - b1, b2, 1 - b2, epsilon, decay, 1 - rate * decay, rate / c1, 1 / std::sqrt(c2),
-                      decoupled};
+  // Derived where the kernel runs: there, rounding is as specified.
+  const auto rule = [&] {
+    return AdamRule{b1, 1 - b1, b2, 1 - b2, epsilon, decay, 1 - rate * decay, rate / c1, 1 / std::sqrt(c2), decoupled};
+  };
   Lists lists(op, params, grads);
   lists.add_state("exp_avgs", exp_avgs);
   lists.add_state("exp_avg_sqs", exp_avg_sqs);
   lists.check_all();
-  lists.update([&](auto... slots) { adam_update(slots..., rule); });
+  lists.update([&](auto... slots) { adam_update(slots..., rule()); });
 }
 
 }  // namespace

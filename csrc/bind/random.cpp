@@ -1,6 +1,8 @@
 #include "ops/random.h"
 
 #include <algorithm>
+#include <bit>
+#include <limits>
 #include <numeric>
 
 #include "array.h"
@@ -8,6 +10,30 @@
 
 namespace nnlite {
 namespace {
+
+struct Keyed {
+  uint64_t key;
+  int64_t index;
+};
+
+// order = the stable argsort of keys. The keys are random: after one distribution by their high bits a bucket holds a
+// few numbers, and sorting those by insertion is stable too.
+void stable_argsort(const uint64_t* keys, int64_t n, int64_t* order) {
+  const int bits = std::max(1, static_cast<int>(std::bit_width(static_cast<uint64_t>(n))) - 3);
+  const Scratch<int64_t> ends((int64_t{1} << bits) + 1);
+  const Scratch<Keyed> sorted(n);
+  std::fill_n(ends.get(), (int64_t{1} << bits) + 1, int64_t{0});
+  for (int64_t i = 0; i < n; ++i) ++ends[static_cast<int64_t>(keys[i] >> (64 - bits)) + 1];
+  std::partial_sum(ends.get(), ends.get() + (int64_t{1} << bits) + 1, ends.get());
+  for (int64_t i = 0; i < n; ++i) sorted[ends[static_cast<int64_t>(keys[i] >> (64 - bits))]++] = {keys[i], i};
+  for (int64_t i = 1; i < n; ++i) {
+    const Keyed moved = sorted[i];
+    int64_t j = i;
+    for (; j > 0 && sorted[j - 1].key > moved.key; --j) sorted[j] = sorted[j - 1];
+    sorted[j] = moved;
+  }
+  for (int64_t i = 0; i < n; ++i) order[i] = sorted[i].index;
+}
 
 Draw draw_of(const char* op, py::handle seed, py::handle draw, py::handle stream) {
   return {counter(op, "seed", seed, 64), static_cast<uint32_t>(counter(op, "draw", draw, 32)),
@@ -39,8 +65,7 @@ py::array permutation_op(const py::object& n_object, const py::object& seed, con
   run([&, to = order.data()] {
     const Scratch<uint64_t> keys(n);
     random_bits64(d, n, keys.get());
-    std::iota(to, to + n, int64_t{0});
-    std::stable_sort(to, to + n, [&](int64_t a, int64_t b) { return keys[a] < keys[b]; });
+    stable_argsort(keys.get(), n, to);
   });
   return order.array();
 }
@@ -72,10 +97,12 @@ py::array uniform_op(const py::object& shape, const py::object& low, const py::o
                      const py::object& seed, const py::object& draw, const py::object& stream) {
   constexpr auto op = "random_uniform";
   const Wanted wanted(op, shape, dtype, seed, draw, stream);
-  const double from = number(op, "low", low), width = number(op, "high", high) - from;
+  const double from = number(op, "low", low), until = number(op, "high", high);
   return by_dtype(wanted.is_double, [&]<class T>(T) {
     Output<T> y(op, wanted.shape);
-    run([&, to = y.data()] { random_uniform(wanted.draw, wanted.n, static_cast<T>(from), static_cast<T>(width), to); });
+    run([&, to = y.data()] {
+      random_uniform(wanted.draw, wanted.n, static_cast<T>(from), static_cast<T>(until - from), to);
+    });
     return y.array();
   });
 }

@@ -57,7 +57,7 @@ py::array backward(const py::object& dloss_object, const py::object& y_object, c
   return by_dtype(y.is_double(), [&]<class T>(T) {
     Output<T> dx(op, y.shape());
     run([&, to = dx.data()] {
-      softmax_cross_entropy_backward(dloss.as<T>(), y.as<T>(), target.as<T>(), y[0], std::max<int64_t>(y[1], 1), to);
+      softmax_cross_entropy_backward(dloss.as<T>(), y.as<T>(), target.as<T>(), y[0], y[1], to);
     });
     return dx.array();
   });

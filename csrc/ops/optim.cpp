@@ -4,7 +4,6 @@
 
 #include "arith.h"
 #include "parallel.h"
-#include "workspace.h"
 
 namespace nnlite {
 namespace {
@@ -12,13 +11,12 @@ namespace {
 // Calls f(slot, begin, end) for all elements of all slots, as one range that threads share evenly.
 template <class T, class F>
 void each_element(const Slot<T>* slots, int64_t count, F f) {
-  const Scratch<int64_t> starts(count + 1);
-  starts[0] = 0;
-  for (int64_t i = 0; i < count; ++i) starts[i + 1] = starts[i] + slots[i].n;
-  parallel_for(0, starts[count], 1 << 15, [&](int64_t begin, int64_t end) {
-    int64_t i = std::upper_bound(starts.get(), starts.get() + count, begin) - starts.get() - 1;
-    for (; i < count && starts[i] < end; ++i) {
-      f(slots[i], std::max(begin - starts[i], int64_t{0}), std::min(end - starts[i], slots[i].n));
+  const int64_t total = count > 0 ? slots[count - 1].start + slots[count - 1].n : 0;
+  parallel_for(0, total, 1 << 15, [=](int64_t begin, int64_t end) {
+    const auto after = [](int64_t element, const Slot<T>& slot) { return element < slot.start; };
+    const Slot<T>* slot = std::upper_bound(slots, slots + count, begin, after) - 1;
+    for (; slot < slots + count && slot->start < end; ++slot) {
+      f(*slot, std::max(begin - slot->start, int64_t{0}), std::min(end - slot->start, slot->n));
     }
   });
 }

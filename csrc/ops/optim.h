@@ -14,6 +14,7 @@ namespace nnlite {
 // is none.
 template <class T>
 struct Slot {
+  int64_t start;  // elements of the slots before this one
   int64_t n;
   T* p;
   const T* g;

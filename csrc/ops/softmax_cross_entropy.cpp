@@ -34,7 +34,7 @@ void forward(const T* x, Target<T> t, int64_t n, int64_t k, T* loss, T* y) {
 template <class T>
 void backward(T dloss, const T* y, Target<T> t, int64_t n, int64_t k, T* __restrict dx) {
   const T g = dloss / static_cast<T>(n);
-  parallel_for(0, n, std::max<int64_t>(1, (1 << 15) / k), [=](int64_t begin, int64_t end) {
+  parallel_for(0, n, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(k, 1)), [=](int64_t begin, int64_t end) {
     T* __restrict const to = dx;
     if (t.labels) {
       for (int64_t i = begin * k; i < end * k; ++i) to[i] = y[i] * g;

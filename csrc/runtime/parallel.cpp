@@ -9,6 +9,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "float_state.h"
@@ -93,7 +94,11 @@ class Poller {
 class Pool {
  public:
   explicit Pool(int workers) : workers_(workers), cursors_(new Cursor[workers + 1]) {
-    for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i).detach();
+    // Where the system starts no more threads, those that run take the grains of the missing ones.
+    try {
+      for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i).detach();
+    } catch (const std::system_error&) {
+    }
   }
 
   std::mutex busy;

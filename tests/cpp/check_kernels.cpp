@@ -224,7 +224,7 @@ void hash_the_rest() {
   report("random_normal", sizeof(T), y);
 
   auto p = x, m = numbers<T>(count), v = std::vector<T>(count, T(0.5));
-  const Slot<T> slot{count, p.data(), dy.data(), m.data(), v.data()};
+  const Slot<T> slot{0, count, p.data(), dy.data(), m.data(), v.data()};
   adam_update(&slot, 1, {0.9, 0.1, 0.999, 0.001, 1e-8, 0.01, 0.999, 0.01, 3.0, false});
   sgd_update(&slot, 1, {0.1, 0.9, 0.01, true});
   report("adam, sgd", sizeof(T), p, m, v);

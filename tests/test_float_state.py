@@ -1,10 +1,11 @@
-"""A library built with -Ofast switches flush-to-zero on for the whole process.
+"""The state of the floating-point unit: a library built with -Ofast switches flush-to-zero on for the whole process.
 
 Compiled backends compute as ever and leave the register as it was; the reference, which is NumPy, refuses.
 """
 
 from __future__ import annotations
 
+import platform
 import shutil
 import subprocess
 import sys
@@ -75,3 +76,39 @@ def test_flush_to_zero_is_neither_trusted_nor_left_changed(tmp_path: Path) -> No
     if run.stdout == "no effect\n":
         pytest.skip("this compiler's -Ofast does not switch flush-to-zero on in a shared library")
     assert "flush-to-zero" in run.stdout
+
+
+ROUNDING = """
+import ctypes, sys
+import numpy as np
+import nnlite as nl
+
+start = np.linspace(0.1, 0.9, 40, dtype=np.float32)
+
+def update():
+    k = nl.kernels
+    p, g, m, v = (start.copy() for _ in range(4))
+    k.adam_update([p], [g], [m], [v], 0.1, 0.9, 0.999, 1e-8, 0.01, False, 0.1, 0.001)
+    return p.tobytes() + m.tobytes() + v.tobytes() + k.random_uniform((9,), -0.1, 0.2, "float32", 1, 2, 3).tobytes()
+
+libm = ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
+for backend in sys.argv[1].split(","):
+    with nl.backend(backend):
+        want = update()
+        upward = 0x800 if sys.argv[2] == "x86_64" else 0x400000
+        assert libm.fesetround(upward) == 0
+        got = update()
+        assert libm.fegetround() == upward, "a kernel left the register changed"
+        libm.fesetround(0)
+        assert got == want, backend
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64") or sys.platform != "linux", reason="glibc's modes")
+def test_the_rounding_mode_is_neither_trusted_nor_left_changed() -> None:
+    compiled = ",".join(name for name in available() if name != "reference")
+    script = "import ctypes.util\n" + ROUNDING
+    run = subprocess.run(
+        [sys.executable, "-c", script, compiled, platform.machine()], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
