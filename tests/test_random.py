@@ -152,3 +152,13 @@ def test_shapes_and_types_are_refused(backend: ModuleType, op: str) -> None:
 def test_negative_counts_are_refused(backend: ModuleType, op: str) -> None:
     with pytest.raises(ValueError, match=f"{op}: n must not be negative, got -1"):
         getattr(backend, op)(-1, 0, 0, 0)
+
+
+@pytest.mark.parametrize("wrong", [True, 1.0, "1", None])
+def test_numbers_that_are_no_ints_are_refused(backend: ModuleType, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="random_bits: n must be an int, got"):
+        backend.random_bits(wrong, 0, 0, 0)
+    with pytest.raises(TypeError, match="random_bits: seed must be an int, got"):
+        backend.random_bits(1, wrong, 0, 0)
+    with pytest.raises(TypeError, match="random_permutation: draw must be an int, got"):
+        backend.random_permutation(1, 0, wrong, 0)

@@ -91,7 +91,7 @@ def check_size(op: str, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def integer(op: str, name: str, value: int, least: int) -> int:
     """``value`` as an int of at least ``least``."""
-    if not _is_index(value):
+    if not is_index(value):
         raise TypeError(f"{op}: {name} must be an int, got {value!r}")
     value = operator.index(value)
     check(abs(value) <= LARGEST_SIZE, f"{op}: size of {name} overflows")
@@ -102,9 +102,9 @@ def integer(op: str, name: str, value: int, least: int) -> int:
 def pair(op: str, name: str, value: Pair, least: int) -> tuple[int, int]:
     """An int, or a pair of ints for height and width, as a pair; each at least ``least``."""
     items: tuple[Any, ...] = (
-        (value, value) if _is_index(value) else tuple(value) if isinstance(value, (tuple, list)) else ()
+        (value, value) if is_index(value) else tuple(value) if isinstance(value, (tuple, list)) else ()
     )
-    if len(items) != 2 or not all(_is_index(item) for item in items):
+    if len(items) != 2 or not all(is_index(item) for item in items):
         raise TypeError(f"{op}: {name} must be an int or a pair of ints, got {value!r}")
     first, second = (operator.index(item) for item in items)
     check(max(abs(first), abs(second)) <= LARGEST_SIZE, f"{op}: size of {name} overflows")
@@ -114,7 +114,7 @@ def pair(op: str, name: str, value: Pair, least: int) -> tuple[int, int]:
 
 def shape_argument(op: str, name: str, value: Sequence[int], axes: str | None = None) -> tuple[int, ...]:
     """A shape as a tuple of ints, none negative, with the named axes (``None``: any number of them)."""
-    if not isinstance(value, (tuple, list)) or not all(_is_index(n) for n in value):
+    if not isinstance(value, (tuple, list)) or not all(is_index(n) for n in value):
         raise TypeError(f"{op}: {name} must be a tuple of ints, got {value!r}")
     shape = tuple(operator.index(n) for n in value)
     check(all(abs(n) <= LARGEST_SIZE for n in shape), f"{op}: size of {name} overflows")
@@ -126,7 +126,7 @@ def shape_argument(op: str, name: str, value: Sequence[int], axes: str | None = 
 
 def number(op: str, name: str, value: float) -> float:
     """A hyperparameter as a Python float (binary64)."""
-    if not hasattr(type(value), "__float__") and not _is_index(value):
+    if not hasattr(type(value), "__float__") and not is_index(value):
         raise TypeError(f"{op}: {name} must be a number, got {type(value).__name__}")
     return float(value)
 
@@ -167,5 +167,6 @@ def _rank(axes: str) -> int:
     return len([axis for axis in axes.strip("()").split(",") if axis])
 
 
-def _is_index(value: object) -> bool:
+def is_index(value: object) -> bool:
+    """Whether ``value`` is an integer; a bool is not."""
     return hasattr(type(value), "__index__") and not isinstance(value, (bool, np.bool_, np.ndarray))

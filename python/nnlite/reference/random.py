@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnlite.reference import arith
-from nnlite.reference.checks import check_size, shape_argument
+from nnlite.reference.checks import check_size, is_index, shape_argument
 
 Array = npt.NDArray[Any]
 
@@ -52,11 +52,15 @@ def bits64(n: int, seed: int, draw: int, stream: int) -> npt.NDArray[np.uint64]:
 
 def _check(op: str, seed: int, draw: int, stream: int) -> None:
     for name, value, width in (("seed", seed, 64), ("draw", draw, 32), ("stream", stream, 32)):
+        if not is_index(value):
+            raise TypeError(f"{op}: {name} must be an int, got {value!r}")
         if not 0 <= value < 2**width:
             raise ValueError(f"{op}: {name} must be from 0 to 2**{width} - 1, got {value}")
 
 
 def _check_count(op: str, n: int) -> None:
+    if not is_index(n):
+        raise TypeError(f"{op}: n must be an int, got {n!r}")
     if n < 0:
         raise ValueError(f"{op}: n must not be negative, got {n}")
 
