@@ -174,3 +174,12 @@ def test_gradient_without_classes_is_empty(backend: ModuleType, dtype: npt.DType
     dx = backend.softmax_cross_entropy_backward(np.asarray(np.ones((), dtype)), y, y.copy())
     assert_same_bits(dx, y)
     assert_same_bits(backend.softmax_backward(y, y), y)
+
+
+def test_one_hot_labels_of_another_type_are_refused_with_the_fix(backend: ModuleType) -> None:
+    x = np.zeros((2, 3), np.float32)
+    op = "softmax_cross_entropy_forward: "
+    with pytest.raises(TypeError, match=rf"^{op}x is float32 but target is float64; .* target\.astype\(np\.float32\)$"):
+        backend.softmax_cross_entropy_forward(x, np.eye(3)[[0, 1]])
+    with pytest.raises(ValueError, match=rf"^{op}one-hot target must be .* e\.g\. target\.astype\(np\.float32\)$"):
+        backend.softmax_cross_entropy_forward(x, np.eye(3, dtype=np.int64)[[0, 1]])

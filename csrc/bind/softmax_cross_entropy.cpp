@@ -10,6 +10,10 @@ struct CheckedTarget {
   CheckedTarget(const Input& x, const py::object& value) {
     const char* const op = x.op();
     if (is_integer_array(value)) {
+      const auto given = py::reinterpret_borrow<py::array>(value);
+      const bool one_hot = Shape(given.shape(), given.shape() + given.ndim()) == x.shape();
+      check(!one_hot, op, ": one-hot target must be of the type of ", x.name(), ", e.g. target.astype(np.",
+            x.is_double() ? "float64" : "float32", ")");
       labels = nnlite::labels(op, "target", value);
       const auto count = static_cast<int64_t>(labels.size());
       check(count == x[0], op, ": ", x.name(), " has ", x[0], " rows but target has ", count, " labels");

@@ -113,10 +113,13 @@ std::vector<int64_t> labels(const char* op, const char* name, py::handle value) 
 
 void check_same_dtype(const Input& a, const Input& b) {
   if (a.is_double() == b.is_double()) return;
-  const auto name = [](const Input& x) { return std::string(x.is_double() ? "float64" : "float32"); };
-  throw py::type_error(std::string(a.op()) + ": " + a.name() + " is " + name(a) + " but " + b.name() + " is " +
-                       name(b) + "; convert one of them, e.g. " + a.name() + ".astype(np." + name(b) + ") or model." +
-                       (a.is_double() ? "double()" : "float()"));
+  const auto dtype = [](const Input& x) { return std::string(x.is_double() ? "float64" : "float32"); };
+  const bool target = std::string(b.name()) == "target";
+  const std::string hint = target ? "target.astype(np." + dtype(a) + ")"
+                                  : std::string(a.name()) + ".astype(np." + dtype(b) + ") or model." +
+                                        (a.is_double() ? "double()" : "float()");
+  throw py::type_error(std::string(a.op()) + ": " + a.name() + " is " + dtype(a) + " but " + b.name() + " is " +
+                       dtype(b) + "; convert one of them, e.g. " + hint);
 }
 
 void check_same_shape(const Input& a, const Input& b) {

@@ -66,10 +66,10 @@ def check_same_dtype(op: str, **arrays: Array | None) -> None:
     for name, other in present.items():
         if other.dtype != x.dtype:
             model = "double" if x.dtype == np.float64 else "float"
-            raise TypeError(
-                f"{op}: {first} is {x.dtype} but {name} is {other.dtype}; "
-                f"convert one of them, e.g. {first}.astype(np.{other.dtype}) or model.{model}()"
-            )
+            hint = f"{first}.astype(np.{other.dtype}) or model.{model}()"
+            if name == "target":
+                hint = f"target.astype(np.{x.dtype})"
+            raise TypeError(f"{op}: {first} is {x.dtype} but {name} is {other.dtype}; convert one of them, e.g. {hint}")
 
 
 def check_same_shape(op: str, **arrays: Array) -> None:

@@ -82,6 +82,8 @@ def softmax_cross_entropy_backward(dloss: Array, y: Array, target: Array) -> Arr
 def _target(op: str, name: str, x: Array, target: Array) -> Array:
     """Labels as int64 ``(N,)``, or probabilities ``(N, K)``."""
     if is_integer_array(target):
+        one_hot = target.shape == x.shape
+        check(not one_hot, f"{op}: one-hot target must be of the type of {name}, e.g. target.astype(np.{x.dtype})")
         return labels(op, target, name, x)
     target = check_array(op, "target", target, "(N, K)")
     check_same_dtype(op, **{name: x, "target": target})
