@@ -81,6 +81,9 @@ class InPlace {
 // "int", "ndarray": the type of a value in an error.
 std::string type_name(py::handle value);
 
+// The array itself if it is in C order and aligned, else a copy that is.
+py::array in_c_order(const py::array& a);
+
 // An array of a type other than the floats, e.g. int32 indices, of the shape that `of` needs; in C order, copied if it
 // was not.
 template <class T>
@@ -97,7 +100,7 @@ py::array_t<T, py::array::c_style> typed_array(const char* op, const char* name,
   }
   const Shape found(given.shape(), given.shape() + given.ndim());
   check(found == shape, op, ": ", name, " has shape ", show(found), " but ", of, " needs ", show(shape));
-  return py::array_t<T, py::array::c_style>::ensure(given);
+  return py::reinterpret_borrow<py::array_t<T, py::array::c_style>>(in_c_order(given));
 }
 
 // Integer labels of any integer dtype, copied to int64 before they are checked, because the GIL is released afterwards.

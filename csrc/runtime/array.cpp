@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <new>
 
 #include "float_state.h"
 #include "parallel.h"
@@ -46,6 +47,13 @@ bool poll_signals() {
 
 }  // namespace
 
+py::array in_c_order(const py::array& a) {
+  if ((a.flags() & kLayout) == kLayout) return a;
+  py::array copy = py::array::ensure(a, kLayout);
+  if (!copy) throw std::bad_alloc();
+  return copy;
+}
+
 std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
 
 std::string show(const Shape& shape) {
@@ -71,10 +79,7 @@ Input::Input(const char* op, const char* name, py::handle value, int rank, const
   if (rank >= 0 && data_.ndim() != rank)
     check(false, op, ": ", name, " must have ", rank, rank == 1 ? " dimension " : " dimensions ", axes, ", got ",
           data_.ndim(), " with shape ", show(shape()));
-  if ((data_.flags() & kLayout) != kLayout) {
-    data_ = py::array::ensure(data_, kLayout);
-    if (!data_) throw py::error_already_set();
-  }
+  data_ = in_c_order(data_);
 }
 
 std::optional<Input> optional_input(const char* op, const char* name, py::handle value, int rank, const char* axes) {
