@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -81,5 +82,65 @@ static inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return c;
 }
 #endif
+
+// Lanes [first, last) of a vector in memory, which may lie outside the vector; the others are +0 when loaded, and in no
+// case touched.
+struct Lanes {
+#if defined(__AVX512F__)
+  Lanes(int64_t first, int64_t last) : mask(below(last) & ~below(first)) {}
+  static uint32_t below(int64_t n) { return n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1; }
+  uint32_t mask;
+#else
+  Lanes(int64_t first, int64_t last) : first(first > 0 ? first : 0), last(last) {}
+  int64_t first, last;
+#endif
+};
+#if defined(__AVX512F__)
+static inline Vec<float> load(const float* p, Lanes n) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(n.mask), p);
+}
+static inline Vec<double> load(const double* p, Lanes n) {
+  return _mm512_maskz_loadu_pd(static_cast<__mmask8>(n.mask), p);
+}
+static inline void store(float* p, Vec<float> v, Lanes n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>(n.mask), v);
+}
+static inline void store(double* p, Vec<double> v, Lanes n) {
+  _mm512_mask_storeu_pd(p, static_cast<__mmask8>(n.mask), v);
+}
+#else
+template <class T>
+static inline Vec<T> load(const T* p, Lanes n) {
+  if (n.first == 0 && n.last >= kLanes<T>) return load(p);
+  Vec<T> v = {};
+  for (int64_t i = n.first; i < (n.last < kLanes<T> ? n.last : kLanes<T>); ++i) v[i] = p[i];
+  return v;
+}
+template <class T>
+static inline void store(T* p, Vec<T> v, Lanes n) {
+  if (n.first == 0 && n.last >= kLanes<T>) return store(p, v);
+  for (int64_t i = n.first; i < (n.last < kLanes<T> ? n.last : kLanes<T>); ++i) p[i] = v[i];
+}
+#endif
+
+// The integers of a vector's size that index its lanes.
+template <class T>
+struct LaneIndex;
+template <>
+struct LaneIndex<float> {
+  typedef int32_t type __attribute__((vector_size(kVecBytes)));
+};
+template <>
+struct LaneIndex<double> {
+  typedef int64_t type __attribute__((vector_size(kVecBytes)));
+};
+
+// a[0], a[2], ..., b[0], b[2], ...
+template <class V>
+static inline V even_lanes(V a, V b) {
+  typename LaneIndex<std::remove_reference_t<decltype(a[0])>>::type lanes;
+  for (int i = 0; i < static_cast<int>(sizeof(V) / sizeof a[0]); ++i) lanes[i] = 2 * i;
+  return __builtin_shuffle(a, b, lanes);
+}
 
 }  // namespace nnlite

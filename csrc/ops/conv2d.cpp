@@ -1,5 +1,7 @@
 #include "ops/conv2d.h"
 
+#include <numeric>
+
 #include "lane_sum.h"
 #include "ops/gemm_core.h"
 
@@ -32,60 +34,95 @@ Axis make_axis(int64_t taps, int64_t step, const int64_t* d, int64_t size) {
   return axis;
 }
 
-// The layout of a window: [image][channel][row][residue][column].
+// A window: the part of a source that a piece of work needs, laid out [image][channel][column plane][row residue][row]
+// [column], the border written out as +0. Rows are sorted by their residue modulo the step, so that the source rows of
+// one tap follow one another. Columns come in planes: one per residue, with a border as wide as the taps reach, or, for
+// `copies`, one per tap, shifted so that the columns of one tap follow one another from row to row without a gap.
 struct Window {
-  Window(Axis h, Axis w, int64_t channels, int64_t out_w, int64_t out_rows) : h(h), w(w), channels(channels) {
-    residues = std::min(w.step, w.greatest - w.least + 1);
-    columns = out_w + (w.greatest - w.least) / w.step;
-    rows = (out_rows - 1) * h.step + h.greatest - h.least + 1;
-    row = residues * columns;
-    plane = rows * row;
-    image = channels * plane;
+  Window(Axis h, Axis w, int64_t channels, int64_t out_w, int64_t out_rows, bool copies)
+      : h(h), w(w), channels(channels), copies(copies) {
+    planes = copies ? w.taps : std::min(w.step, w.greatest - w.least + 1);
+    pitch = copies ? out_w : out_w + (w.greatest - w.least) / w.step;
+    residues = std::min(h.step, h.greatest - h.least + 1);
+    reach = (h.greatest - h.least) / h.step;
+    residue = (out_rows + reach) * pitch;
+    channel = planes * residues * residue;
+    image = channels * channel;
   }
 
   // Where tap (channel, i, j) of an output pixel lies, relative to the pixel's own place.
-  int64_t tap(int64_t channel, int64_t i, int64_t j) const {
-    const int64_t x = w.d[j] - w.least;
-    return channel * plane + (h.d[i] - h.least) * row + x % w.step * columns + x / w.step;
+  int64_t tap(int64_t c, int64_t i, int64_t j) const {
+    const int64_t y = h.d[i] - h.least, x = w.d[j] - w.least;
+    const int64_t row = y % h.step * residue + y / h.step * pitch;
+    return c * channel + row + (copies ? j * residues * residue : x % w.step * residues * residue + x / w.step);
   }
   // The place of output pixel (a, b), a counted from the window's first output row.
-  int64_t pixel(int64_t a, int64_t b) const { return a * h.step * row + b; }
+  int64_t pixel(int64_t a, int64_t b) const { return a * pitch + b; }
 
-  // Fills one image's part for output rows [a0, a0 + count) from a source (channels, h.size, w.size).
+  // Fills one image's part, and up to a vector behind it, for output rows [a0, a0 + count) from a source (channels,
+  // h.size, w.size).
   template <class T>
   void fill(const T* source, int64_t a0, int64_t count, T* to) const {
-    const int64_t needed = (count - 1) * h.step + h.greatest - h.least + 1;
-    const int64_t y0 = a0 * h.step + h.least;
     for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t i = 0; i < needed; ++i) {
-        T* const target = to + c * plane + i * row;
-        const int64_t y = y0 + i;
-        if (y < 0 || y >= h.size) {
-          std::fill_n(target, row, T(0));
-          continue;
-        }
-        const T* const line = source + (c * h.size + y) * w.size;
-        for (int64_t q = 0; q < residues; ++q) {
-          // Window column b holds source column b * step + q + least.
-          const int64_t shift = q + w.least;
-          const int64_t first = std::min(columns, shift >= 0 ? 0 : ceil_div(-shift, w.step));
-          const int64_t last =
-              std::max(first, std::min(columns, shift >= w.size ? 0 : ceil_div(w.size - shift, w.step)));
-          T* const part = target + q * columns;
-          std::fill_n(part, first, T(0));
-          if (w.step == 1) {
-            std::copy_n(line + first + shift, last - first, part + first);
-          } else {
-            for (int64_t b = first; b < last; ++b) part[b] = line[b * w.step + shift];
-          }
-          std::fill_n(part + last, columns - last, T(0));
+      for (int64_t q = 0; q < planes; ++q) {
+        // The next channel is on its way while this one is copied.
+        if (q == 0 && c + 1 < channels) prefetch(source + (c + 1) * h.size * w.size, a0, count);
+        for (int64_t p = 0; p < residues; ++p) {
+          const int64_t y = a0 * h.step + p + h.least;
+          const T* const line = source + (c * h.size + y) * w.size + (copies ? w.d[q] : q + w.least);
+          fill_plane(line, y, copies ? w.d[q] : q + w.least, count + reach,
+                     to + c * channel + (q * residues + p) * residue);
         }
       }
     }
   }
 
   Axis h, w;
-  int64_t channels, residues, columns, rows, row, plane, image;
+  int64_t channels, planes, pitch, residues, reach, residue, channel, image;
+  bool copies;
+
+ private:
+  template <class T>
+  void prefetch(const T* plane, int64_t a0, int64_t count) const {
+    const int64_t first = std::max<int64_t>(0, a0 * h.step + h.least);
+    const int64_t last = std::min(h.size, (a0 + count - 1) * h.step + h.greatest + 1);
+    for (const T* p = plane + first * w.size; p < plane + last * w.size; p += 64 / sizeof(T)) __builtin_prefetch(p);
+  }
+
+  // Rows y, y + step, ... of a source, and of each the columns x, x + step, ...; `line` is where (y, x) lies. What lies
+  // outside is +0.
+  template <class T>
+  void fill_plane(const T* line, int64_t y, int64_t x, int64_t rows, T* to) const {
+    constexpr int W = kLanes<T>;
+    const int64_t width = pitch, step = w.step, height = h.size, down = h.step;
+    const int64_t first = std::clamp<int64_t>(x >= 0 ? 0 : ceil_div(-x, step), 0, width);
+    const int64_t last = std::clamp(x >= w.size ? 0 : ceil_div(w.size - x, step), first, width);
+    const int64_t next = down * w.size;
+    if (width == next && x == 0 && y >= 0 &&
+        y + rows * down <= height) {  // the rows follow one another in the source, too
+      const int64_t all = rows * width;
+      for (int64_t b = 0; b < all; b += W) store(to + b, load(line + b, Lanes(0, all - b)));
+      return;
+    }
+    const Lanes first_vector(first, last);
+    for (int64_t i = 0; i < rows; ++i, y += down, line += next, to += width) {
+      if (y < 0 || y >= height) {
+        for (int64_t b = 0; b < width; b += W) store(to + b, Vec<T>{});
+      } else if (step == 1) {
+        // Whole vectors, whose overhang the next row overwrites.
+        store(to, load(line, first_vector));
+        for (int64_t b = W; b < width; b += W) store(to + b, load(line + b, Lanes(first - b, last - b)));
+      } else {
+        int64_t b = 0;
+        for (; b < first; ++b) to[b] = T(0);
+        if (step == 2) {
+          for (; b + W < last; b += W) store(to + b, even_lanes(load(line + 2 * b), load(line + 2 * b + W)));
+        }
+        for (; b < last; ++b) to[b] = line[b * step];
+        for (; b < width; ++b) to[b] = T(0);
+      }
+    }
+  }
 };
 
 // Where the lattice's results go: out[n, m, a * step_h + first_h, b * step_w + first_w], m counted from `out`.
@@ -104,109 +141,151 @@ struct Lattice {
   bool dense() const { return step_h == 1 && step_w == 1 && width == b; }
 };
 
-// Tiles of one piece of work: columns are the pixels [first, …) of images n, n + 1, …, `per_image` of them each.
-template <class T>
-struct LatticeTiles {
-  Lattice<T> lattice;
-  int64_t n, first, per_image;
-  int64_t ld;
-
-  T* direct(int64_t row, int64_t column, int64_t columns) const {
-    const int64_t image = column / per_image, pixel = column % per_image;
-    if (!lattice.dense() || pixel + columns > per_image) return nullptr;
-    return lattice.at(n + image, row, first + pixel);
+// Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
+struct Pieces {
+  Pieces(int64_t n, int64_t a, int64_t b, int64_t pixels, int64_t lanes) : n(n), a(a), b(b) {
+    // Bands of whole vectors, if that takes no more than doubling them.
+    const int64_t whole = lanes / std::gcd(lanes, b);
+    band = std::max<int64_t>(1, pixels / b);
+    if (band > whole) band = band / whole * whole;
+    band = std::min(band, a);
+    bands = ceil_div(a, band);
+    images = bands > 1 ? 1 : std::clamp<int64_t>(pixels / (a * b), 1, n);
+    count = ceil_div(n, images) * bands;
   }
-  template <class Move>
-  void pieces(int64_t row, int rows, int64_t column, int64_t columns, Move move) const {
-    for (int64_t j = 0; j < columns;) {
-      const int64_t image = (column + j) / per_image, pixel = (column + j) % per_image;
-      int64_t run = std::min(columns - j, per_image - pixel);
-      if (!lattice.dense()) run = std::min(run, lattice.b - (first + pixel) % lattice.b);
-      for (int i = 0; i < rows; ++i) move(lattice.at(n + image, row + i, first + pixel), i, j, run);
-      j += run;
-    }
-  }
-  void read(int64_t row, int rows, int64_t column, int64_t columns, T* tile, int64_t stride) const {
-    pieces(row, rows, column, columns, [&](const T* from, int i, int64_t j, int64_t run) {
-      for (int64_t e = 0; e < run; ++e) tile[i * stride + j + e] = from[e * lattice.step_w];
-    });
-  }
-  void write(int64_t row, int rows, int64_t column, int64_t columns, const T* tile, int64_t stride) const {
-    pieces(row, rows, column, columns, [&](T* to, int i, int64_t j, int64_t run) {
-      for (int64_t e = 0; e < run; ++e) to[e * lattice.step_w] = tile[i * stride + j + e];
-    });
-  }
+  int64_t n, a, b, band, bands, images, count;
 };
 
-// Packs `columns` pixels from `column` on, k from k0 on. A panel's pixels fall into runs along output rows; each run is
-// copied in whole vectors whose overhang the next run, or the next k, overwrites.
+// One piece: output rows [a0, a0 + rows) of images [n0, n0 + images).
+struct Piece {
+  Piece(const Pieces& p, int64_t i)
+      : n0(i / p.bands * p.images),
+        images(std::min(p.images, p.n - n0)),
+        a0(i % p.bands * p.band),
+        rows(std::min(p.band, p.a - a0)) {}
+  int64_t n0, images, a0, rows;
+};
+
+// Moves a tile of results to where they belong: columns are the pixels [column, ...) of the piece's images, `per_image`
+// of them each.
 template <class T>
-void pack_patches(const T* window, const Window& layout, const int64_t* taps, int64_t first, int64_t per_image,
-                  int64_t out_w, T* to, int64_t stride, int64_t k0, int64_t kc, int64_t column, int64_t columns) {
+void scatter(const Lattice<T>& lattice, const Piece& piece, int64_t row, int64_t rows, int64_t column, int64_t columns,
+             const T* tile, int64_t stride) {
+  const int64_t first = piece.a0 * lattice.b, per_image = piece.rows * lattice.b;
+  for (int64_t j = 0; j < columns;) {
+    const int64_t image = (column + j) / per_image, pixel = (column + j) % per_image;
+    const int64_t run = std::min({columns - j, per_image - pixel, lattice.b - (first + pixel) % lattice.b});
+    for (int64_t i = 0; i < rows; ++i) {
+      T* const to = lattice.at(piece.n0 + image, row + i, first + pixel);
+      for (int64_t e = 0; e < run; ++e) to[e * lattice.step_w] = tile[i * stride + j + e];
+    }
+    j += run;
+  }
+}
+
+// Packs pixels [column, column + columns) of a piece as [k][kNV * W]. They fall into runs along output rows; each run
+// is copied in whole vectors whose overhang the next run, or the next k, overwrites.
+template <class T>
+void pack_patches(const T* window, const Window& layout, const int64_t* taps, int64_t k, const Piece& piece,
+                  int64_t out_w, int64_t column, int64_t columns, T* to) {
   constexpr int W = kLanes<T>;
   constexpr int64_t kNR = kNV * W;
   struct Run {
     int64_t from, to, length;
   } runs[kNR];
   int count = 0;
-  const int64_t skipped = first / out_w;  // output rows before the window's first
+  const int64_t per_image = piece.rows * out_w;
   for (int64_t j = 0; j < columns;) {
-    const int64_t image = (column + j) / per_image, pixel = first + (column + j) % per_image;
-    const int64_t a = pixel / out_w, b = pixel % out_w;
-    const int64_t length = std::min({columns - j, out_w - b, first + per_image - pixel});
-    runs[count++] = {image * layout.image + layout.pixel(a - skipped, b), j, length};
+    const int64_t image = (column + j) / per_image, pixel = (column + j) % per_image;
+    const int64_t length = std::min(columns - j, out_w - pixel % out_w);
+    runs[count++] = {image * layout.image + layout.pixel(pixel / out_w, pixel % out_w), j, length};
     j += length;
   }
-  for (int64_t k = 0; k < kc; ++k) {
-    const T* const source = window + taps[k0 + k];
-    T* const row = to + k * stride;
-    for (int i = 0; i < count; ++i) {
-      for (int64_t e = 0; e < runs[i].length; e += W) store(row + runs[i].to + e, load(source + runs[i].from + e));
+  for (int64_t i = 0; i < k; ++i) {
+    for (int r = 0; r < count; ++r) {
+      for (int64_t e = 0; e < runs[r].length; e += W) {
+        store(to + i * kNR + runs[r].to + e, load(window + taps[i] + runs[r].from + e));
+      }
     }
   }
 }
 
-constexpr int64_t kWindowPixels = 384;  // output pixels per window where an image has more: a group of columns
+constexpr int64_t kWindowBytes = 256 << 10;
 
-// The convolution described at the top for one group; weights are packed by pack_a as rows of (channel, i, j).
-template <class T, class PackA>
+// The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
+// by (channel, i, j).
+template <class T>
 void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
-                         PackA pack_a, const T* bias, const Lattice<T>& lattice) {
+                         const T* filters, const T* bias, const Lattice<T>& lattice) {
   constexpr int W = kLanes<T>;
-  const int64_t k = channels * h.taps * w.taps;
-  const int64_t pixels = lattice.a * lattice.b;
+  constexpr int64_t kNR = kNV * W;
+  const int64_t k = channels * h.taps * w.taps, pixels = lattice.a * lattice.b;
   if (n == 0 || m == 0 || pixels == 0) return;
-  const PackedA<T> packed(m, k, pack_a);
-
-  // A piece of work is a band of output rows of one image, or several whole images where they are small.
-  const int64_t band = std::min(lattice.a, std::max<int64_t>(1, ceil_div(kWindowPixels, lattice.b)));
-  const int64_t bands = ceil_div(lattice.a, band);
-  const int64_t images = bands > 1 ? 1 : std::min(n, std::max<int64_t>(1, kWindowPixels / pixels));
-  const Window layout(h, w, channels, lattice.b, band);
+  const bool copies = lattice.b % W != 0;
+  const int64_t per_pixel = std::max<int64_t>(1, channels * (copies ? w.taps : 1)) * static_cast<int64_t>(sizeof(T));
+  const Pieces pieces(n, lattice.a, lattice.b, std::clamp<int64_t>(kWindowBytes / per_pixel, 2 * kNR, 4096), W);
+  // Where an image's last vector is mostly empty, pixels of several images are packed into one panel instead.
+  const bool packs = pixels % W != 0 && m > 8 * kMR && pieces.bands == 1 && ceil_div(pixels, W) * W * 8 > pixels * 9;
+  const Window layout(h, w, channels, lattice.b, pieces.band, copies);
   const Scratch<int64_t> taps(k + 1);
   for (int64_t c = 0, i = 0; c < channels; ++c) {
     for (int64_t r = 0; r < h.taps; ++r) {
-      for (int64_t s = 0; s < w.taps; ++s) taps[i++] = layout.tap(c, r, s);
+      for (int64_t s = 0; s < w.taps; ++s, ++i) taps[i] = layout.tap(c, r, s);
     }
   }
-  const int64_t pieces = ceil_div(n, images) * bands;
-  parallel_for(0, pieces, 1, [&](int64_t begin, int64_t end) {
-    const Scratch<T> window(images * layout.image + 2 * W);
-    for (int64_t piece = begin; piece < end; ++piece) {
-      const int64_t n0 = piece / bands * images, a0 = piece % bands * band;
-      const int64_t count = std::min(images, n - n0), rows = std::min(band, lattice.a - a0);
+  const Scratch<int64_t> packed_taps(packs ? k + 1 : 1);
+  for (int64_t i = 0; packs && i < k; ++i) packed_taps[i] = i * kNR;
+  // Few pieces leave threads idle: then a piece's output channels are divided, too.
+  const Parts divisions(
+      m, std::max<int64_t>(kMR, ceil_div(m, num_threads() == 1 ? 1 : ceil_div(4 * num_threads(), pieces.count))));
+  const Parts panels(divisions.size(0), kMR);
+  parallel_for(0, pieces.count * divisions.count, 1, [&](int64_t begin, int64_t end) {
+    const Scratch<T> window(pieces.images * layout.image + kNR);
+    const Scratch<T> packed(packs ? kNR * (k + 1) : 1);
+    T buffer[kMR * kNR];
+    for (int64_t p = begin; p < end; ++p) {
+      const Piece piece(pieces, p / divisions.count);
+      const int64_t row0 = divisions.first(p % divisions.count);
+      const Parts panels(divisions.size(p % divisions.count), kMR);
       if (k > 0) {
-        for (int64_t i = 0; i < count; ++i)
-          layout.fill(source + (n0 + i) * source_image, a0, rows, window.get() + i * layout.image);
+        for (int64_t i = 0; i < piece.images; ++i) {
+          layout.fill(source + (piece.n0 + i) * source_image, piece.a0, piece.rows, window.get() + i * layout.image);
+        }
       }
-      const int64_t first = a0 * lattice.b, per_image = rows * lattice.b;
-      multiply_columns<T>(
-          packed, k, 0, count * per_image, bias, nullptr,
-          [&](T* to, int64_t stride, int64_t k0, int64_t kc, int64_t column, int64_t columns) {
-            pack_patches(window.get(), layout, taps.get(), first, per_image, lattice.b, to, stride, k0, kc, column,
-                         columns);
-          },
-          LatticeTiles<T>{lattice, n0, first, per_image, lattice.channel});
+      // Tiles never cross from one image to the next, unless they are packed.
+      const int64_t per_image = piece.rows * lattice.b;
+      const int64_t strip = packs ? piece.images * per_image : per_image, strips = packs ? 1 : piece.images;
+      for (int64_t image = 0; image < strips; ++image) {
+        const Parts tiles(ceil_div(strip, W), kNV);
+        for (int64_t t = 0; t < tiles.count; ++t) {
+          check_interrupt();
+          const int64_t first = tiles.first(t) * W, columns = std::min(tiles.size(t) * W, strip - first);
+          Gathered<T> right{{}, taps.get()};
+          if (packs) {
+            pack_patches(window.get(), layout, taps.get(), k, piece, lattice.b, first, columns, packed.get());
+            right.taps = packed_taps.get();
+          }
+          for (int v = 0; v < kNV; ++v) {
+            const int64_t pixel = std::min(first + v * W, strip - 1);
+            if (packs) {
+              right.base[v] = packed.get() + v * W;
+            } else {
+              right.base[v] = window.get() + image * layout.image + layout.pixel(pixel / lattice.b, pixel % lattice.b);
+            }
+          }
+          const bool direct = lattice.dense() && !packs;
+          for (int64_t i = 0; i < panels.count; ++i) {
+            const int64_t row = row0 + panels.first(i), rows = panels.size(i);
+            Tile<T> tile{buffer, kNR, columns, false, bias ? bias + row : nullptr, nullptr};
+            if (direct) {
+              tile.c = lattice.at(piece.n0 + image, row, piece.a0 * lattice.b + first);
+              tile.ld = lattice.channel;
+            }
+            micro_kernel_for<T, Gathered<T>>(rows, tiles.size(t))(k, {filters + row * k, k, 1}, right, tile);
+            if (!direct) scatter(lattice, piece, row, rows, image * per_image + first, columns, buffer, kNR);
+          }
+        }
+      }
     }
   });
 }
@@ -222,14 +301,10 @@ void forward(const Conv2dSize& size, const T* x, const T* weight, const T* bias,
              w = make_axis(size.s, size.stride_w, ds.get(), size.w);
   for (int64_t g = 0; g < size.groups; ++g) {
     const T* const filters = weight + g * m * k;
-    lattice_convolution<T>(
-        size.n, m, channels, h, w, x + g * channels * plane, size.c * plane,
-        [=](T* to, int64_t k0, int64_t kc, int64_t row, int rows) {
-          pack_transposed(filters + row * k + k0, k, rows, kc, to, kAStride, kAStride);
-        },
-        bias ? bias + g * m : nullptr,
-        Lattice<T>{y + g * m * out_plane, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0, size.out_h,
-                   size.out_w});
+    lattice_convolution<T>(size.n, m, channels, h, w, x + g * channels * plane, size.c * plane, filters,
+                           bias ? bias + g * m : nullptr,
+                           Lattice<T>{y + g * m * out_plane, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0,
+                                      size.out_h, size.out_w});
   }
 }
 
@@ -259,20 +334,23 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
       const Reached columns(size.s, pw, size.stride_w, size.padding_w, size.dilation_w);
       const Axis w = make_axis(columns.count, 1, columns.d.get(), size.out_w);
       const int64_t taps = rows.count * columns.count;
+      const Scratch<T> turned(channels * m * taps + 1);
       for (int64_t g = 0; g < size.groups; ++g) {
+        // The filters of this lattice, turned: row c holds (m, i, j) for the taps that reach it.
         const T* const filters = weight + g * m * channels * filter;
-        lattice_convolution<T>(
-            size.n, channels, m, h, w, dy + g * m * out_plane, size.k * out_plane,
-            [&](T* to, int64_t k0, int64_t kc, int64_t row, int count) {
-              for (int64_t i = 0; i < kc; ++i) {
-                const int64_t k = (k0 + i) / taps, t = (k0 + i) % taps;
-                const T* const tap = filters + k * channels * filter + rows.tap[t / columns.count] * size.s +
-                                     columns.tap[t % columns.count];
-                for (int64_t c = 0; c < kAStride; ++c)
-                  to[i * kAStride + c] = c < count ? tap[(row + c) * filter] : T(0);
+        parallel_for(0, channels, std::max<int64_t>(1, (1 << 14) / (m * taps + 1)), [&](int64_t begin, int64_t end) {
+          for (int64_t c = begin; c < end; ++c) {
+            T* to = turned.get() + c * m * taps;
+            for (int64_t k = 0; k < m; ++k) {
+              const T* const tap = filters + (k * channels + c) * filter;
+              for (int64_t i = 0; i < rows.count; ++i) {
+                for (int64_t j = 0; j < columns.count; ++j) *to++ = tap[rows.tap[i] * size.s + columns.tap[j]];
               }
-            },
-            nullptr,
+            }
+          }
+        });
+        lattice_convolution<T>(
+            size.n, channels, m, h, w, dy + g * m * out_plane, size.k * out_plane, turned.get(), nullptr,
             Lattice<T>{dx + g * channels * plane, size.c * plane, plane, size.w, size.stride_h, size.stride_w, ph, pw,
                        ceil_div(size.h - ph, size.stride_h), ceil_div(size.w - pw, size.stride_w)});
       }
@@ -351,7 +429,7 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     return;
   }
   const int64_t rows_per_block = std::min(size.out_h, ceil_div(kBlock - 1, size.out_w) + 1);
-  const Window layout(h, w, channels, size.out_w, rows_per_block);
+  const Window layout(h, w, channels, size.out_w, rows_per_block, false);
   const Scratch<int64_t> taps(k);
   for (int64_t i = 0; i < k; ++i) {
     taps[i] = layout.tap(i / (size.r * size.s), i / size.s % size.r, i % size.s);

@@ -1,5 +1,7 @@
 #include "ops/gemm.h"
 
+#include <cstring>
+
 #include "lane_sum.h"
 #include "ops/gemm_core.h"
 
@@ -45,39 +47,129 @@ void gemm_one_row(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   });
 }
 
+constexpr int64_t kGroupBytes = 5 << 18;    // packed B at a time: a part of L2
+constexpr int64_t kSmallBytes = 128 << 10;  // a matrix that the caches hold as it lies
+constexpr int64_t kFewRows = 2 * kMR;       // so few that packing would cost more than it saves
+constexpr int64_t kPackedPanels = 8;        // of a transposed A at a time
+constexpr int64_t kAStride = 8;             // kMR rows and two to spare, so that copies have a fixed size
+
+// A rectangle of C: its rows, and its columns in vectors.
+struct Piece {
+  int64_t row, rows, vector, vectors;
+};
+
+// Vectors [vector, vector + tiles) of B's columns in tiles, and rows [k0, k0 + kc) of it, packed: tile after tile, in
+// each the vectors of one k after the other, filled with +0.
+template <class T>
+void pack_b(GemmSize s, const T* b, int64_t k0, int64_t kc, int64_t vector, const Parts& tiles, T* to) {
+  constexpr int W = kLanes<T>;
+  if (s.transpose_b) {
+    for (int64_t t = 0; t < tiles.count; ++t) {
+      const int64_t column = (vector + tiles.first(t)) * W, width = tiles.size(t) * W;
+      pack_transposed(b + column * s.k + k0, s.k, std::min(width, s.n - column), kc, to + tiles.first(t) * W * kc,
+                      width, width);
+    }
+    return;
+  }
+  for (int64_t k = 0; k < kc; ++k) {
+    for (int64_t t = 0; t < tiles.count; ++t) {
+      const int64_t column = (vector + tiles.first(t)) * W;
+      const T* const from = b + (k0 + k) * s.n + column;
+      T* const row = to + (tiles.first(t) * kc + k * tiles.size(t)) * W;
+      for (int64_t j = 0; j < tiles.size(t) * W; j += W) {
+        store(row + j, load(from + j, Lanes(0, s.n - column - j)));
+      }
+    }
+  }
+}
+
+// Panels [first, last) of a transposed A, kc rows of it from a on, each packed as [k][kAStride].
+template <class T>
+void pack_a(GemmSize s, const T* a, int64_t kc, const Parts& panels, int64_t first, int64_t last, const T* end, T* to) {
+  for (int64_t k = 0; k < kc; ++k) {
+    for (int64_t i = first; i < last; ++i) {
+      const T* const from = a + k * s.m + panels.first(i);
+      T* const row = to + ((i - first) * kc + k) * kAStride;
+      if (from + kAStride <= end) {
+        std::memcpy(row, from, kAStride * sizeof(T));
+      } else {
+        std::copy(from, end, row);
+      }
+    }
+  }
+}
+
+template <class T>
+void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece piece) {
+  constexpr int W = kLanes<T>;
+  const Parts panels(piece.rows, kMR);
+  const bool packs =
+      s.transpose_b || (piece.rows > kFewRows && s.k * s.n * static_cast<int64_t>(sizeof(T)) > kSmallBytes);
+  const bool packs_a =
+      s.transpose_a && piece.vectors > kNV && s.m * s.k * static_cast<int64_t>(sizeof(T)) > kSmallBytes;
+  // B is worked through in groups of columns and blocks of K that stay in L2 once packed: all columns if they fit with
+  // one block, else up to four blocks, so that C is not read and written once per block.
+  const int64_t room = kGroupBytes / static_cast<int64_t>(W * sizeof(T));  // vectors
+  const int64_t group_k =
+      std::min(std::max<int64_t>(s.k, 1), std::clamp(room / piece.vectors / kBlock, int64_t{1}, int64_t{4}) * kBlock);
+  const Parts groups(piece.vectors, packs ? std::max<int64_t>(kNV, room / group_k) : piece.vectors);
+  const Scratch<T> packed((packs ? groups.size(0) : kNV) * W * group_k);
+  const Scratch<T> packed_a(packs_a ? kPackedPanels * kAStride * group_k : 1);
+  for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += group_k) {
+    const int64_t kc = std::min(group_k, s.k - k0);
+    const bool last = k0 + kc >= s.k;
+    for (int64_t g = 0; g < groups.count; ++g) {
+      const int64_t vector = piece.vector + groups.first(g);
+      const Parts tiles(groups.size(g), kNV);
+      // A vector that is not full is packed in any case: beyond its columns there may be no memory.
+      const int64_t unpacked = packs ? 0 : (vector + groups.size(g)) * W > s.n ? tiles.count - 1 : tiles.count;
+      const Parts rest(tiles.size(tiles.count - 1), kNV);
+      if (packs) {
+        pack_b(s, b, k0, kc, vector, tiles, packed.get());
+      } else if (unpacked < tiles.count) {
+        pack_b(s, b, k0, kc, vector + tiles.first(unpacked), rest, packed.get());
+      }
+      for (int64_t i = 0; i < panels.count; ++i) {
+        check_interrupt();
+        const int64_t row = piece.row + panels.first(i), rows = panels.size(i);
+        Left<T> left = s.transpose_a ? Left<T>{a + k0 * s.m + row, 1, s.m} : Left<T>{a + row * s.k + k0, s.k, 1};
+        if (packs_a) {
+          if (i % kPackedPanels == 0) {
+            pack_a(s, a + k0 * s.m + piece.row, kc, panels, i, std::min(i + kPackedPanels, panels.count), a + s.m * s.k,
+                   packed_a.get());
+          }
+          left = {packed_a.get() + i % kPackedPanels * kc * kAStride, 1, kAStride};
+        }
+        for (int64_t t = 0; t < tiles.count; ++t) {
+          const int64_t column = (vector + tiles.first(t)) * W, vectors = tiles.size(t);
+          const Strided<T> right = t < unpacked
+                                       ? Strided<T>{b + k0 * s.n + column, s.n}
+                                       : Strided<T>{packed.get() + (packs ? tiles.first(t) * W * kc : 0), vectors * W};
+          micro_kernel_for<T, Strided<T>>(rows, vectors)(
+              kc, left, right,
+              {c + row * s.n + column, s.n, std::min(vectors * W, s.n - column), k0 > 0, nullptr,
+               last && bias ? bias + column : nullptr});
+        }
+      }
+    }
+  }
+}
+
 template <class T>
 void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   constexpr int W = kLanes<T>;
-  constexpr int64_t kNR = kNV * W;
   if (s.m == 0 || s.n == 0) return;
   if (s.m == 1 && !s.transpose_b) return gemm_one_row(s, a, b, bias, c);
-  const int64_t lda = s.transpose_a ? s.m : s.k, ldb = s.transpose_b ? s.k : s.n;
-  const PackedA<T> packed(s.m, s.k, [=](T* to, int64_t k0, int64_t kc, int64_t row, int rows) {
-    if (s.transpose_a) {
-      pack_rows(a + k0 * lda + row, lda, rows, kc, to, kAStride, kAStride);
-    } else {
-      pack_transposed(a + row * lda + k0, lda, rows, kc, to, kAStride, kAStride);
+  // Pieces for threads: first by columns, which share no packing; by rows where columns are few.
+  const int64_t vectors = ceil_div(s.n, W);
+  const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), (s.m * s.n * s.k >> 20) + 1);
+  const Parts by_columns(vectors, ceil_div(vectors, std::min(wanted, ceil_div(vectors, kNV))));
+  const Parts by_rows(s.m, std::max<int64_t>(4 * kMR, ceil_div(s.m, ceil_div(wanted, by_columns.count))));
+  parallel_for(0, by_columns.count * by_rows.count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t i = p / by_columns.count, j = p % by_columns.count;
+      multiply(s, a, b, bias, c, {by_rows.first(i), by_rows.size(i), by_columns.first(j), by_columns.size(j)});
     }
-  });
-  // The micro-kernel reads whole vectors of the bias.
-  const Scratch<T> wide_bias(bias ? s.n + kNR : 1);
-  if (bias) std::copy_n(bias, s.n, wide_bias.get());
-  const T* const column_bias = bias ? wide_bias.get() : nullptr;
-  // Whole column panels go to threads, at least so many that a piece is worth waking a thread for.
-  const int64_t work = std::max<int64_t>(1, s.m * std::max<int64_t>(s.k, 1) * kNR);
-  const int64_t panels = ceil_div(s.n, kNR);
-  const int64_t grain = std::max(ceil_div(int64_t{1} << 20, work), ceil_div(panels, 4 * num_threads()));
-  parallel_for(0, panels, grain, [&](int64_t begin, int64_t end) {
-    multiply_columns<T>(
-        packed, s.k, begin * kNR, std::min(end * kNR, s.n), nullptr, column_bias,
-        [=](T* to, int64_t stride, int64_t k0, int64_t kc, int64_t column, int64_t columns) {
-          if (s.transpose_b) {
-            pack_transposed(b + column * ldb + k0, ldb, columns, kc, to, stride, stride);
-          } else {
-            pack_rows(b + k0 * ldb + column, ldb, columns, kc, to, stride, stride);
-          }
-        },
-        RowMajorTiles<T>{c, s.n});
   });
 }
 

@@ -1,13 +1,12 @@
-// The blocked matrix product under gemm, linear and conv2d, in the order of docs/numerics.md, section 2.
+// The matrix product under gemm, linear and conv2d, in the order of docs/numerics.md, section 2.
 //
 // C (M x N) = A (M x K) * B (K x N). K is cut into the specified blocks of 512; inside a block every element of C has
-// one accumulator that takes k in ascending order, so vectors run over columns, never over k. Packed operands make the
-// inner loop stream:
+// one accumulator that takes k in ascending order, so vectors run over columns, never over k.
 //
-//   A panel  [k][kAStride]   up to kMR rows of A, one k after the other      (28 KiB for float: stays in L1)
-//   B panel  [k][nv * W]     nv <= kNV vectors of columns                    (a group of panels stays in L2)
-//
-// The micro-kernel holds kMR x kNV accumulators: enough independent chains to cover the latency of fma on two ports.
+// The micro-kernel computes up to kMR rows and kNV vectors of columns for all of K: that many accumulators cover the
+// latency of fma on two ports, and each element of A that is broadcast serves kNV vectors. A is read where it lies, six
+// rows at a time. B comes from where a policy says: from memory a fixed step apart (Strided: a matrix, or a packed copy
+// whose reads make one stream), or from places listed for each k (Gathered: the taps of a convolution).
 #pragma once
 
 #include <algorithm>
@@ -21,95 +20,137 @@ namespace nnlite {
 
 constexpr int64_t kBlock = 512;
 
-#if defined(__AVX512F__)
-constexpr int kMR = 14, kNV = 2;  // 28 of 32 registers
-#elif defined(__AVX2__)
-constexpr int kMR = 6, kNV = 2;  // 12 of 16
-#elif defined(__aarch64__)
-constexpr int kMR = 8, kNV = 3;  // 24 of 32
+constexpr int kMR = 6;
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kNV = 4;  // 24 accumulators of 32 registers
 #else
-constexpr int kMR = 4, kNV = 2;
+constexpr int kNV = 2;  // 12 of 16
 #endif
-constexpr int kAStride = (kMR + 7) / 8 * 8;
-constexpr int64_t kGroupBytes = 640 << 10;  // packed B per group: a part of L2
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// M rows in panels of nearly equal height, none above kMR: 16 rows make 8 + 8, not 14 + 2.
-struct RowPanels {
-  explicit RowPanels(int64_t m) : count(ceil_div(m, kMR)), base(count ? m / count : 0), longer(count ? m % count : 0) {}
+// `count` things in parts of nearly equal size, none above `most`: 16 in parts of at most 6 make 6 + 5 + 5, not
+// 6 + 6 + 4.
+struct Parts {
+  Parts(int64_t all, int64_t most) : count(ceil_div(all, most)) {
+    base = count ? all / count : 0;
+    longer = count ? all % count : 0;
+  }
   int64_t first(int64_t i) const { return i * base + std::min(i, longer); }
-  int rows(int64_t i) const { return static_cast<int>(base + (i < longer)); }
+  int64_t size(int64_t i) const { return base + (i < longer); }
   int64_t count, base, longer;
 };
 
-// How a tile of block sums becomes part of C.
+// Rows of A: element (i, k) is p[i * row + k * step].
 template <class T>
-struct Finish {
-  bool first;         // the first block of K is stored, later ones are added to what C holds
+struct Left {
+  const T* p;
+  int64_t row, step;
+};
+
+// Vector v of B at k is p[k * step + v * W, ...).
+template <class T>
+struct Strided {
+  const T* p;
+  int64_t step;
+  const T* at(int64_t k, int v) const { return p + k * step + v * kLanes<T>; }
+};
+
+// Vector v of B at k is base[v][taps[k], ...).
+template <class T>
+struct Gathered {
+  const T* base[kNV];
+  const int64_t* taps;
+  const T* at(int64_t k, int v) const { return base[v] + taps[k]; }
+};
+
+// A tile of C, and what is done to it.
+template <class T>
+struct Tile {
+  T* c;
+  int64_t ld;
+  int64_t columns;    // of them only so many are stored
+  bool add;           // C holds the sum of earlier blocks
   const T* row_bias;  // added last, per row or per column, or nullptr
   const T* column_bias;
 };
 
-template <class T, int MR, int NV>
-static void micro_kernel(int64_t kc, const T* __restrict a, const T* __restrict b, T* __restrict c, int64_t ldc,
-                         Finish<T> finish) {
+// Adds a block's sums to the tile. Between blocks C holds the totals.
+template <bool Whole, class T, int MR, int NV>
+static inline void finish_block(Vec<T> (&acc)[MR][NV], const Tile<T>& tile, bool first, bool last) {
   constexpr int W = kLanes<T>;
-  Vec<T> acc[MR][NV] = {};
-  for (int64_t k = 0; k < kc; ++k) {
-    Vec<T> bk[NV];
+  const bool add = tile.add || !first, row_bias = last && tile.row_bias, column_bias = last && tile.column_bias;
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) bk[v] = load(b + v * W);
-#pragma GCC unroll 16
+  for (int v = 0; v < NV; ++v) {
+    const Lanes lanes(0, tile.columns - v * W);
+    const auto get = [&](const T* p) { return Whole ? load(p) : load(p, lanes); };
+    const Vec<T> bias = column_bias ? get(tile.column_bias + v * W) : Vec<T>{};
+#pragma GCC unroll 8
     for (int i = 0; i < MR; ++i) {
-      const Vec<T> ai = broadcast(a[i]);
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
-    }
-    a += kAStride;
-    b += NV * W;
-  }
-#pragma GCC unroll 16
-  for (int i = 0; i < MR; ++i) {
-#pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) {
-      T* const p = c + i * ldc + v * W;
+      T* const p = tile.c + i * tile.ld + v * W;
       Vec<T> s = acc[i][v];
-      if (!finish.first) s = load(p) + s;
-      if (finish.row_bias) s = s + finish.row_bias[i];
-      if (finish.column_bias) s = s + load(finish.column_bias + v * W);
-      store(p, s);
+      if (add) s = get(p) + s;
+      if (row_bias) s = s + tile.row_bias[i];
+      if (column_bias) s = s + bias;
+      if constexpr (Whole) {
+        store(p, s);
+      } else {
+        store(p, s, lanes);
+      }
     }
   }
 }
 
-template <class T>
-using MicroKernel = void (*)(int64_t, const T*, const T*, T*, int64_t, Finish<T>);
+// The operands come by reference: copied onto the stack, they would be read back in wider pieces than they were
+// written, which waits until all stores to C before them have reached the cache.
+template <class T, int MR, int NV, class Right>
+static void micro_kernel(int64_t kc, const Left<T>& a, const Right& b, const Tile<T>& tile) {
+  constexpr int W = kLanes<T>;
+  const bool whole = tile.columns >= NV * W;
+  const T* rows[MR];
+  for (int i = 0; i < MR; ++i) {
+    rows[i] = a.p + i * a.row;
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
+  }
+  for (int64_t k = 0;;) {
+    Vec<T> acc[MR][NV] = {};
+    const int64_t end = std::min(k + kBlock, kc);
+    for (; k < end; ++k) {
+      Vec<T> bk[NV];
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) bk[v] = load(b.at(k, v));
+#pragma GCC unroll 8
+      for (int i = 0; i < MR; ++i) {
+        const Vec<T> ai = broadcast(rows[i][k * a.step]);
+#pragma GCC unroll 4
+        for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
+      }
+    }
+    if (whole) {
+      finish_block<true, T, MR, NV>(acc, tile, end <= kBlock, end >= kc);
+    } else {
+      finish_block<false, T, MR, NV>(acc, tile, end <= kBlock, end >= kc);
+    }
+    if (end >= kc) return;
+  }
+}
+
+template <class T, class Right>
+using MicroKernel = void (*)(int64_t, const Left<T>&, const Right&, const Tile<T>&);
 
 // The micro-kernel for `rows` rows and `vectors` vectors of columns.
-template <class T, int MR = kMR, int NV = kNV>
-static MicroKernel<T> micro_kernel_for(int rows, int vectors) {
+template <class T, class Right, int MR = kMR, int NV = kNV>
+static MicroKernel<T, Right> micro_kernel_for(int64_t rows, int64_t vectors) {
   if constexpr (NV > 1) {
-    if (vectors < NV) return micro_kernel_for<T, MR, NV - 1>(rows, vectors);
+    if (vectors < NV) return micro_kernel_for<T, Right, MR, NV - 1>(rows, vectors);
   }
   if constexpr (MR > 1) {
-    if (rows < MR) return micro_kernel_for<T, MR - 1, NV>(rows, vectors);
+    if (rows < MR) return micro_kernel_for<T, Right, MR - 1, NV>(rows, vectors);
   }
-  return micro_kernel<T, MR, NV>;
+  return micro_kernel<T, MR, NV, Right>;
 }
 
 // A W x W transposition in registers: log2(W) rounds that swap ever larger off-diagonal blocks.
-template <class T>
-struct LaneIndex;
-template <>
-struct LaneIndex<float> {
-  typedef int32_t type __attribute__((vector_size(kVecBytes)));
-};
-template <>
-struct LaneIndex<double> {
-  typedef int64_t type __attribute__((vector_size(kVecBytes)));
-};
-
 template <class T, int Step>
 static inline void swap_blocks(Vec<T>* rows) {
   constexpr int W = kLanes<T>;
@@ -161,111 +202,5 @@ static void pack_transposed(const T* from, int64_t ld, int64_t rows, int64_t kc,
     }
   }
 }
-
-// to[k * stride + i] = from[k * ld + i] for i < rows, k < kc; filled to `width` with +0.
-template <class T>
-static void pack_rows(const T* from, int64_t ld, int64_t rows, int64_t kc, T* to, int64_t stride, int64_t width) {
-  for (int64_t k = 0; k < kc; ++k) {
-    T* const row = to + k * stride;
-    const T* const source = from + k * ld;
-    for (int64_t i = 0; i < rows; ++i) row[i] = source[i];
-    for (int64_t i = rows; i < width; ++i) row[i] = T(0);
-  }
-}
-
-// All of A, packed: panel i of block b at block(b) + i * kc * kAStride. pack(to, k0, kc, row, rows) writes one panel.
-template <class T>
-class PackedA {
- public:
-  template <class Pack>
-  PackedA(int64_t m, int64_t k, Pack pack)
-      : panels(m), k_(k), data_(std::max<int64_t>(panels.count * kAStride * k, 1)) {
-    const int64_t blocks = ceil_div(k, kBlock);
-    const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, std::min(k, kBlock) * kMR));
-    parallel_for(0, blocks * panels.count, grain, [&, this](int64_t begin, int64_t end) {
-      for (int64_t t = begin; t < end; ++t) {
-        const int64_t b = t / panels.count, i = t % panels.count;
-        pack(const_cast<T*>(panel(b * kBlock, i)), b * kBlock, length(b * kBlock), panels.first(i), panels.rows(i));
-      }
-    });
-  }
-  int64_t length(int64_t k0) const { return std::min(kBlock, k_ - k0); }
-  const T* panel(int64_t k0, int64_t i) const { return data_.get() + (k0 * panels.count + i * length(k0)) * kAStride; }
-
-  const RowPanels panels;
-
- private:
-  const int64_t k_;
-  const Scratch<T> data_;
-};
-
-// Columns [begin, end) of C, all of K. pack_b(to, stride, k0, kc, column, columns) packs columns of B;
-// tiles.direct(row, column, columns) is where a tile of C lies when its columns are consecutive in memory (rows
-// tiles.ld apart), else nullptr, and then read() and write() move the tile.
-template <class T, class PackB, class Tiles>
-static void multiply_columns(const PackedA<T>& a, int64_t k, int64_t begin, int64_t end, const T* row_bias,
-                             const T* column_bias, PackB pack_b, const Tiles& tiles) {
-  constexpr int W = kLanes<T>;
-  constexpr int64_t kNR = kNV * W;
-  // With a single row panel nothing packed is used twice, and a group of one panel reads its part of B in the longest
-  // runs.
-  const int64_t fitting =
-      kGroupBytes / (kNR * std::min(std::max<int64_t>(k, 1), kBlock) * static_cast<int64_t>(sizeof(T)));
-  const int64_t group = a.panels.count == 1 ? kNR : std::max<int64_t>(1, fitting) * kNR;
-  // One panel row to spare: whole-vector packing may write past the last one.
-  const Scratch<T> packed(
-      std::min(group, ceil_div(end - begin, kNR) * kNR) * std::min(std::max<int64_t>(k, 1), kBlock) + kNR);
-  T tile[kMR * kNR];
-  for (int64_t g = begin; g < end; g += group) {
-    const int64_t g_end = std::min(g + group, end);
-    for (int64_t k0 = 0; k0 == 0 || k0 < k; k0 += kBlock) {
-      const int64_t kc = std::min(kBlock, k - k0);
-      const bool last = k0 + kc >= k;
-      for (int64_t j = g; j < g_end; j += kNR) {
-        const int64_t columns = std::min(kNR, g_end - j);
-        pack_b(packed.get() + (j - g) * kc, ceil_div(columns, W) * W, k0, kc, j, columns);
-      }
-      for (int64_t i = 0; i < a.panels.count; ++i) {
-        check_interrupt();
-        const int64_t row = a.panels.first(i);
-        const int rows = a.panels.rows(i);
-        const T* const panel = a.panel(k0, i);
-        for (int64_t j = g; j < g_end; j += kNR) {
-          const int64_t columns = std::min(kNR, g_end - j);
-          const int vectors = static_cast<int>(ceil_div(columns, W));
-          const MicroKernel<T> kernel = micro_kernel_for<T>(rows, vectors);
-          const Finish<T> finish{k0 == 0, last && row_bias ? row_bias + row : nullptr,
-                                 last && column_bias ? column_bias + j : nullptr};
-          T* const direct = columns == vectors * W ? tiles.direct(row, j, columns) : nullptr;
-          if (direct != nullptr) {
-            kernel(kc, panel, packed.get() + (j - g) * kc, direct, tiles.ld, finish);
-            continue;
-          }
-          if (!finish.first) tiles.read(row, rows, j, columns, tile, kNR);
-          kernel(kc, panel, packed.get() + (j - g) * kc, tile, kNR, finish);
-          tiles.write(row, rows, j, columns, tile, kNR);
-        }
-      }
-    }
-  }
-}
-
-// C in row-major order.
-template <class T>
-struct RowMajorTiles {
-  T* c;
-  int64_t ld;
-  T* direct(int64_t row, int64_t column, int64_t) const { return c + row * ld + column; }
-  void read(int64_t row, int rows, int64_t column, int64_t columns, T* tile, int64_t stride) const {
-    for (int i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; ++j) tile[i * stride + j] = c[(row + i) * ld + column + j];
-    }
-  }
-  void write(int64_t row, int rows, int64_t column, int64_t columns, const T* tile, int64_t stride) const {
-    for (int i = 0; i < rows; ++i) {
-      for (int64_t j = 0; j < columns; ++j) c[(row + i) * ld + column + j] = tile[i * stride + j];
-    }
-  }
-};
 
 }  // namespace nnlite
