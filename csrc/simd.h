@@ -135,12 +135,30 @@ struct LaneIndex<double> {
   typedef int64_t type __attribute__((vector_size(kVecBytes)));
 };
 
-// a[0], a[2], ..., b[0], b[2], ...
-template <class V>
-static inline V even_lanes(V a, V b) {
-  typename LaneIndex<std::remove_reference_t<decltype(a[0])>>::type lanes;
-  for (int i = 0; i < static_cast<int>(sizeof(V) / sizeof a[0]); ++i) lanes[i] = 2 * i;
+// Lane i is lane from(i) of a and b, written one after the other.
+template <class T, class From>
+static inline Vec<T> pick_lanes(Vec<T> a, Vec<T> b, From from) {
+  typename LaneIndex<T>::type lanes;
+  for (int i = 0; i < kLanes<T>; ++i) lanes[i] = from(i);
   return __builtin_shuffle(a, b, lanes);
+}
+// a[0], a[2], ..., b[0], b[2], ... and a[1], a[3], ..., b[1], b[3], ...
+template <class T>
+static inline Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
+  return pick_lanes<T>(a, b, [](int i) { return 2 * i; });
+}
+template <class T>
+static inline Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
+  return pick_lanes<T>(a, b, [](int i) { return 2 * i + 1; });
+}
+// a[0], b[0], a[1], b[1], ...: the first and the second vector of it.
+template <class T>
+static inline Vec<T> interleave_first(Vec<T> a, Vec<T> b) {
+  return pick_lanes<T>(a, b, [](int i) { return i / 2 + i % 2 * kLanes<T>; });
+}
+template <class T>
+static inline Vec<T> interleave_second(Vec<T> a, Vec<T> b) {
+  return pick_lanes<T>(a, b, [](int i) { return (i + kLanes<T>) / 2 + i % 2 * kLanes<T>; });
 }
 
 }  // namespace nnlite

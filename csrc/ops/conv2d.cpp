@@ -116,7 +116,7 @@ struct Window {
         int64_t b = 0;
         for (; b < first; ++b) to[b] = T(0);
         if (step == 2) {
-          for (; b + W < last; b += W) store(to + b, even_lanes(load(line + 2 * b), load(line + 2 * b + W)));
+          for (; b + W < last; b += W) store(to + b, even_lanes<T>(load(line + 2 * b), load(line + 2 * b + W)));
         }
         for (; b < last; ++b) to[b] = line[b * step];
         for (; b < width; ++b) to[b] = T(0);

@@ -2,6 +2,7 @@
 
 #include "lane_sum.h"
 #include "parallel.h"
+#include "simd.h"
 #include "workspace.h"
 
 namespace nnlite {
@@ -49,24 +50,63 @@ void max_row(const T* plane, WindowAxis h, WindowAxis w, int64_t oh, Stride stri
   }
 }
 
+// Calls f with the first window of each vector of windows and how many of them there are; the last vector overlaps the
+// one before it where there is one.
+template <class T, class F>
+void for_vectors(int64_t windows, F f) {
+  constexpr int W = kLanes<T>;
+  for (int64_t ow = 0; ow < windows; ow += W)
+    f(windows < W ? 0 : std::min(ow, windows - W), std::min<int64_t>(W, windows));
+}
+
+// Indices of taps, int32 in memory, as integers of T's size.
+template <class T>
+using TapVec = typename LaneIndex<T>::type;
+template <class T>
+void store_taps(int32_t* to, TapVec<T> taps, int64_t n) {
+  if constexpr (sizeof(T) == 4) {
+    store(reinterpret_cast<float*>(to), (Vec<float>)taps, Lanes(0, n));
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<int32_t>(taps[i]);
+  }
+}
+template <class T>
+TapVec<T> load_taps(const int32_t* from, int64_t n) {
+  if constexpr (sizeof(T) == 4) {
+    return (TapVec<T>)load(reinterpret_cast<const float*>(from), Lanes(0, n));
+  } else {
+    TapVec<T> taps = {};
+    for (int64_t i = 0; i < n; ++i) taps[i] = from[i];
+    return taps;
+  }
+}
+
 // Windows of 2 x 2 at stride 2 without padding, the usual case: the four taps at once.
 template <class T>
-void max_row_2x2(const T* __restrict top, const T* __restrict bottom, int64_t windows, T* __restrict y,
-                 int32_t* __restrict index) {
-  for (int64_t ow = 0; ow < windows; ++ow) {
-    T best = top[2 * ow];
-    int32_t winner = 0;
-    const auto take = [&](T v, int32_t tap) {
-      const bool wins = (v > best) | ((v != v) & (best == best));
-      best = wins ? v : best;
-      winner = wins ? tap : winner;
+void max_row_2x2(const T* top, const T* bottom, int64_t windows, T* y, int32_t* index) {
+  constexpr int W = kLanes<T>;
+  for_vectors<T>(windows, [=](int64_t ow, int64_t n) {
+    const Lanes first(0, 2 * n), second(0, 2 * n - W);
+    const auto taps = [&](const T* line, Vec<T>& even, Vec<T>& odd) {
+      const Vec<T> a = load(line + 2 * ow, first), b = load(line + 2 * ow + W, second);
+      even = even_lanes<T>(a, b);
+      odd = odd_lanes<T>(a, b);
     };
-    take(top[2 * ow + 1], 1);
-    take(bottom[2 * ow], 2);
-    take(bottom[2 * ow + 1], 3);
-    y[ow] = best;
-    index[ow] = winner;
-  }
+    Vec<T> best, v1, v2, v3;
+    taps(top, best, v1);
+    taps(bottom, v2, v3);
+    TapVec<T> winner = {};
+    const auto take = [&](Vec<T> v, int tap) {
+      const TapVec<T> wins = (v > best) | ((v != v) & (best == best));
+      best = wins ? v : best;
+      winner = wins ? TapVec<T>{} + tap : winner;
+    };
+    take(v1, 1);
+    take(v2, 2);
+    take(v3, 3);
+    store(y + ow, best, Lanes(0, n));
+    store_taps<T>(index + ow, winner, n);
+  });
 }
 
 template <class T>
@@ -128,16 +168,20 @@ void max_backward_2x2(const T* dy, const int32_t* index, int64_t planes, WindowA
       T* const to = dx + plane * h.size * w.size;
       for (int64_t oh = 0; oh < h.windows; ++oh) {
         const int64_t i = (plane * h.windows + oh) * w.windows;
-        T* __restrict const top = to + 2 * oh * w.size;
-        T* __restrict const bottom = top + w.size;
-        for (int64_t ow = 0; ow < w.windows; ++ow) {
-          const T g = dy[i + ow];
-          const int32_t tap = index[i + ow];
-          top[2 * ow] = tap == 0 ? g : T(0);
-          top[2 * ow + 1] = tap == 1 ? g : T(0);
-          bottom[2 * ow] = tap == 2 ? g : T(0);
-          bottom[2 * ow + 1] = tap == 3 ? g : T(0);
-        }
+        T* const top = to + 2 * oh * w.size;
+        T* const bottom = top + w.size;
+        for_vectors<T>(w.windows, [=](int64_t ow, int64_t n) {
+          constexpr int W = kLanes<T>;
+          const Vec<T> g = load(dy + i + ow, Lanes(0, n));
+          const TapVec<T> winner = load_taps<T>(index + i + ow, n);
+          const auto put = [&](T* line, int tap) {
+            const Vec<T> even = winner == tap ? g : Vec<T>{}, odd = winner == tap + 1 ? g : Vec<T>{};
+            store(line + 2 * ow, interleave_first<T>(even, odd), Lanes(0, 2 * n));
+            store(line + 2 * ow + W, interleave_second<T>(even, odd), Lanes(0, 2 * n - W));
+          };
+          put(top, 0);
+          put(bottom, 2);
+        });
         std::fill(top + 2 * w.windows, top + w.size, T(0));
         std::fill(bottom + 2 * w.windows, bottom + w.size, T(0));
       }
