@@ -358,67 +358,87 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
   }
 }
 
-// Backward-weights: the dot products run over pixels, whose patches would have to be transposed to serve as a packed
-// operand. Instead the roles turn: rows are the taps (c, r, s), read from the window one value at a time, and columns
-// are output channels, from a transposed block of dy. One block of 512 pixels is one piece of work; its sums go to a
-// buffer, and the blocks of a wave are added in order.
-#if defined(__AVX512F__)
-constexpr int kTapRows = 6, kTapVectors = 4;
-#elif defined(__AVX2__)
-constexpr int kTapRows = 4, kTapVectors = 3;
+// Backward-weights: the dot products run over pixels. Rows are the taps (c, r, s), read from a window one value at a
+// time; columns are output channels, from transposed dy. Pixels are cut into the specified blocks of 512; a few blocks
+// are prepared (window, transposed dy) by all threads, then every thread adds them, in order, to the tiles of dweight
+// that it has drawn.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kTapVectors = 4;
+constexpr int tap_rows(int vectors) { return vectors <= 2 ? 12 : vectors == 3 ? 9 : 6; }
 #else
-constexpr int kTapRows = 4, kTapVectors = 4;
+constexpr int kTapVectors = 2;
+constexpr int tap_rows(int vectors) { return vectors == 1 ? 9 : 6; }
 #endif
+constexpr int64_t kPreparedBytes = 1 << 20;
+constexpr int64_t kSmallBytes = 64 << 10;
 
 struct PixelRun {
   int64_t from, length;  // place of its first pixel in the window
 };
 
-// sums[i][k] = Σ over the pixels of x[tap i] * dy[k]; dy is (pixels, stride).
-template <class T, int Rows, int NV>
-void tap_kernel(const T* window, const int64_t* taps, const PixelRun* runs, int64_t run_count, const T* dy,
-                int64_t stride, T* sums, int64_t ld) {
+template <class T>
+struct Prepared {
+  const T* window;
+  const PixelRun* runs;
+  int64_t run_count;
+  const T* dy;  // [column group][pixel][its columns]
+  int64_t pixels;
+};
+
+// totals[i][...] += Σ over a block's pixels of x[tap i] * dy. Taps come in runs of Run that follow one another in
+// memory.
+template <class T, int Rows, int NV, int Run>
+void tap_kernel(const Prepared<T>& block, const T* dy, const int64_t* taps, T* totals, int64_t ld, bool first) {
   constexpr int W = kLanes<T>;
   Vec<T> acc[Rows][NV] = {};
-  for (int64_t q = 0; q < run_count; ++q) {
-    const T* x[Rows];
-#pragma GCC unroll 16
-    for (int i = 0; i < Rows; ++i) x[i] = window + runs[q].from + taps[i];
-    for (int64_t p = 0; p < runs[q].length; ++p) {
+  const T* x[Rows / Run];
+  for (int i = 0; i < Rows / Run; ++i) x[i] = block.window + taps[i * Run];
+  for (int64_t q = 0; q < block.run_count; ++q) {
+    const int64_t end = block.runs[q].from + block.runs[q].length;
+    for (int64_t p = block.runs[q].from; p < end; ++p) {
       Vec<T> d[NV];
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) d[v] = load(dy + v * W);
 #pragma GCC unroll 16
       for (int i = 0; i < Rows; ++i) {
-        const Vec<T> xi = broadcast(x[i][p]);
+        const Vec<T> xi = broadcast(x[i / Run][p + i % Run]);
 #pragma GCC unroll 4
         for (int v = 0; v < NV; ++v) acc[i][v] = fma(d[v], xi, acc[i][v]);
       }
-      dy += stride;
+      dy += NV * W;
     }
   }
 #pragma GCC unroll 16
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) store(sums + i * ld + v * W, acc[i][v]);
+    for (int v = 0; v < NV; ++v) {
+      T* const total = totals + i * ld + v * W;
+      store(total, first ? acc[i][v] : load(total) + acc[i][v]);
+    }
   }
 }
 
 template <class T>
-using TapKernel = void (*)(const T*, const int64_t*, const PixelRun*, int64_t, const T*, int64_t, T*, int64_t);
+using TapKernel = void (*)(const Prepared<T>&, const T*, const int64_t*, T*, int64_t, bool);
 
-template <class T, int Rows = kTapRows, int NV = kTapVectors>
-TapKernel<T> tap_kernel_for(int64_t rows, int64_t vectors) {
+// The kernel for `runs` runs of taps.
+template <class T, int Run, int NV, int Runs = tap_rows(NV) / Run>
+TapKernel<T> tap_kernel_for(int64_t runs) {
+  if constexpr (Runs > 1) {
+    if (runs < Runs) return tap_kernel_for<T, Run, NV, Runs - 1>(runs);
+  }
+  return tap_kernel<T, Runs * Run, NV, Run>;
+}
+
+template <class T, int Run, int NV = kTapVectors>
+TapKernel<T> tap_kernel_for_vectors(int64_t runs, int64_t vectors) {
   if constexpr (NV > 1) {
-    if (vectors < NV) return tap_kernel_for<T, Rows, NV - 1>(rows, vectors);
+    if (vectors < NV) return tap_kernel_for_vectors<T, Run, NV - 1>(runs, vectors);
   }
-  if constexpr (Rows > 1) {
-    if (rows < Rows) return tap_kernel_for<T, Rows - 1, NV>(rows, vectors);
-  }
-  return tap_kernel<T, Rows, NV>;
+  return tap_kernel_for<T, Run, NV>(runs);
 }
 
-template <class T>
+template <class T, int Run>
 void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy, const T* x, T* dweight) {
   constexpr int W = kLanes<T>;
   const int64_t channels = size.c / size.groups, m = size.k / size.groups, k = channels * size.r * size.s;
@@ -428,64 +448,110 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     std::fill_n(dweight, m * k, T(0));
     return;
   }
-  const int64_t rows_per_block = std::min(size.out_h, ceil_div(kBlock - 1, size.out_w) + 1);
-  const Window layout(h, w, channels, size.out_w, rows_per_block, false);
+  const Window layout(h, w, channels, size.out_w, std::min(size.out_h, ceil_div(kBlock - 1, size.out_w) + 1), false);
   const Scratch<int64_t> taps(k);
-  for (int64_t i = 0; i < k; ++i) {
-    taps[i] = layout.tap(i / (size.r * size.s), i / size.s % size.r, i % size.s);
-  }
+  for (int64_t i = 0; i < k; ++i) taps[i] = layout.tap(i / (size.r * size.s), i / size.s % size.r, i % size.s);
   const int64_t blocks = ceil_div(pixels, kBlock);
   const int64_t images = std::min(size.n, ceil_div(kBlock - 1, out_plane) + 1);
-  const int64_t wave = std::min<int64_t>(blocks, num_threads() == 1 ? 1 : 4 * num_threads());
-  const Scratch<T> sums(wave * k * wide), totals(k * wide);
-  for (int64_t first = 0; first < blocks; first += wave) {
-    const int64_t in_wave = std::min(wave, blocks - first);
-    parallel_for(0, in_wave, 1, [&](int64_t begin, int64_t end) {
-      const Scratch<T> window(images * layout.image + 2 * W), columns(kBlock * wide);
-      const Scratch<PixelRun> runs(kBlock);
-      for (int64_t b = begin; b < end; ++b) {
-        int64_t run_count = 0, filled = 0;
-        const int64_t p0 = (first + b) * kBlock, p1 = std::min(p0 + kBlock, pixels);
-        for (int64_t p = p0; p < p1;) {
-          const int64_t n = p / out_plane, inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
-          const int64_t a0 = inside / size.out_w, a1 = (inside + length - 1) / size.out_w;
-          const int64_t base = filled++ * layout.image;
-          layout.fill(x + n * size.c * size.h * size.w, a0, a1 - a0 + 1, window.get() + base);
-          for (int64_t q = inside; q < inside + length;) {
-            const int64_t a = q / size.out_w, column = q % size.out_w,
-                          run = std::min(inside + length - q, size.out_w - column);
-            runs[run_count++] = {base + layout.pixel(a - a0, column), run};
-            q += run;
-          }
-          pack_transposed(dy + n * size.k * out_plane + inside, out_plane, m, length, columns.get() + (p - p0) * wide,
-                          wide, wide);
-          p += length;
-        }
-        T* const block = sums.get() + b * k * wide;
-        for (int64_t j = 0; j < wide; j += kTapVectors * W) {
-          const int64_t vectors = std::min<int64_t>(kTapVectors, (wide - j) / W);
-          for (int64_t i = 0; i < k; i += kTapRows) {
-            tap_kernel_for<T>(std::min<int64_t>(kTapRows, k - i), vectors)(window.get(), taps.get() + i, runs.get(),
-                                                                           run_count, columns.get() + j, wide,
-                                                                           block + i * wide + j, wide);
-          }
-        }
+  const int64_t window_size = images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;
+  const Parts groups(wide / W, kTapVectors);
+
+  // Fills window, columns (dy_size of them) and runs (kBlock) for block b.
+  const auto prepare = [&](int64_t b, T* window, T* columns, PixelRun* runs) {
+    int64_t run_count = 0, filled = 0;
+    const int64_t p0 = b * kBlock, p1 = std::min(p0 + kBlock, pixels);
+    for (int64_t p = p0; p < p1;) {
+      const int64_t n = p / out_plane, inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
+      const int64_t a0 = inside / size.out_w, a1 = (inside + length - 1) / size.out_w;
+      const int64_t base = filled++ * layout.image;
+      layout.fill(x + n * size.c * size.h * size.w, a0, a1 - a0 + 1, window + base);
+      for (int64_t q = inside; q < inside + length;) {
+        const int64_t a = q / size.out_w, column = q % size.out_w,
+                      run = std::min(inside + length - q, size.out_w - column);
+        runs[run_count++] = {base + layout.pixel(a - a0, column), run};
+        q += run;
       }
-    });
-    parallel_for(0, k * wide, 1 << 14, [&](int64_t begin, int64_t end) {
-      for (int64_t b = 0; b < in_wave; ++b) {
-        const T* const block = sums.get() + b * k * wide;
-        if (first == 0 && b == 0) {
-          std::copy(block + begin, block + end, totals.get() + begin);
-        } else {
-          for (int64_t e = begin; e < end; ++e) totals[e] = totals[e] + block[e];
-        }
+      for (int64_t g = 0; g < groups.count; ++g) {
+        const int64_t o = groups.first(g) * W, width = groups.size(g) * W;
+        pack_transposed(dy + (n * size.k + o) * out_plane + inside, out_plane, std::min(width, m - o), length,
+                        columns + o * (p1 - p0) + (p - p0) * width, width, width);
       }
-    });
+      p += length;
+    }
+    return Prepared<T>{window, runs, run_count, columns, p1 - p0};
+  };
+  // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g.
+  const auto add = [&](const Prepared<T>* prepared, int64_t count, int64_t g, int64_t begin, int64_t end, T* to,
+                       bool first) {
+    const int64_t o = groups.first(g) * W, vectors = groups.size(g);
+    const Parts tiles(end - begin, tap_rows(static_cast<int>(vectors)) / Run);
+    for (int64_t i = 0; i < tiles.count; ++i) {
+      check_interrupt();
+      const int64_t tap = (begin + tiles.first(i)) * Run;
+      const TapKernel<T> kernel = tap_kernel_for_vectors<T, Run>(tiles.size(i), vectors);
+      for (int64_t b = 0; b < count; ++b) {
+        kernel(prepared[b], prepared[b].dy + o * prepared[b].pixels, taps.get() + tap, to + tap * wide + o, wide,
+               first && b == 0);
+      }
+    }
+  };
+
+  const Scratch<T> totals(k * wide);
+  if (k * wide * static_cast<int64_t>(sizeof(T)) <= kSmallBytes) {
+    // Small results: every thread computes whole blocks, each into a buffer of its own; then the buffers are added.
+    const int64_t wave = std::min(blocks, kPreparedBytes / static_cast<int64_t>(k * wide * sizeof(T)));
+    const Scratch<T> sums(wave * k * wide);
+    for (int64_t first = 0; first < blocks; first += wave) {
+      const int64_t count = std::min(wave, blocks - first);
+      parallel_for(0, count, std::max<int64_t>(1, count / (8 * num_threads())), [&](int64_t begin, int64_t end) {
+        const Scratch<T> window(window_size), columns(dy_size);
+        const Scratch<PixelRun> runs(kBlock);
+        for (int64_t b = begin; b < end; ++b) {
+          const Prepared<T> prepared = prepare(first + b, window.get(), columns.get(), runs.get());
+          for (int64_t g = 0; g < groups.count; ++g) add(&prepared, 1, g, 0, k / Run, sums.get() + b * k * wide, true);
+        }
+      });
+      parallel_for(0, k * wide, 1 << 14, [&](int64_t begin, int64_t end) {
+        for (int64_t b = 0; b < count; ++b) {
+          const T* const block = sums.get() + b * k * wide;
+          if (first + b == 0) {
+            std::copy(block + begin, block + end, totals.get() + begin);
+          } else {
+            for (int64_t e = begin; e < end; ++e) totals[e] = totals[e] + block[e];
+          }
+        }
+      });
+    }
+  } else {
+    // Large results: a few blocks are prepared by all threads, then every thread adds them to the tiles it draws.
+    const int64_t together =
+        std::clamp<int64_t>(kPreparedBytes / ((window_size + dy_size) * static_cast<int64_t>(sizeof(T))),
+                            std::min<int64_t>(2 * num_threads(), blocks), blocks);
+    const Scratch<T> windows(together * window_size), columns(together * dy_size);
+    const Scratch<PixelRun> runs(together * kBlock);
+    const Scratch<Prepared<T>> prepared(together);
+    const Parts tap_runs(k / Run, 4 * tap_rows(1) / Run);
+    for (int64_t first = 0; first < blocks; first += together) {
+      const int64_t count = std::min(together, blocks - first);
+      parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t b = begin; b < end; ++b) {
+          prepared[b] =
+              prepare(first + b, windows.get() + b * window_size, columns.get() + b * dy_size, runs.get() + b * kBlock);
+        }
+      });
+      parallel_for(0, groups.count * tap_runs.count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t t = begin; t < end; ++t) {
+          const int64_t i = t % tap_runs.count, tap = tap_runs.first(i);
+          add(prepared.get(), count, t / tap_runs.count, tap, tap + tap_runs.size(i), totals.get(), first == 0);
+        }
+      });
+    }
   }
-  for (int64_t o = 0; o < m; ++o) {
-    for (int64_t i = 0; i < k; ++i) dweight[o * k + i] = totals[i * wide + o];
-  }
+  parallel_for(0, m, std::max<int64_t>(1, (1 << 14) / k), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      for (int64_t i = 0; i < k; ++i) dweight[o * k + i] = totals[i * wide + o];
+    }
+  });
 }
 
 template <class T>
@@ -497,8 +563,13 @@ void backward_weights(const Conv2dSize& size, const T* dy, const T* x, T* dweigh
   const Axis h = make_axis(size.r, size.stride_h, dr.get(), size.h),
              w = make_axis(size.s, size.stride_w, ds.get(), size.w);
   for (int64_t g = 0; g < size.groups; ++g) {
-    backward_weights_group(size, h, w, dy + g * m * size.out_h * size.out_w, x + g * channels * size.h * size.w,
-                           dweight + g * m * channels * size.r * size.s);
+    // In a window the taps of a kernel row follow one another unless there are strides or dilation.
+    const bool plain = size.stride_w == 1 && size.dilation_w == 1;
+    const auto group = plain && size.s == 3   ? backward_weights_group<T, 3>
+                       : plain && size.s == 5 ? backward_weights_group<T, 5>
+                                              : backward_weights_group<T, 1>;
+    group(size, h, w, dy + g * m * size.out_h * size.out_w, x + g * channels * size.h * size.w,
+          dweight + g * m * channels * size.r * size.s);
   }
 }
 
