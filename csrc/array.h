@@ -26,8 +26,12 @@ void check(bool condition, const Parts&... parts) {
   throw py::value_error(message.str());
 }
 
-// "(3, 4)", as Python writes a tuple.
-std::string show(const Shape& shape);
+// "(3, 4)", as Python writes a tuple: written only if the message is.
+struct Shown {
+  const Shape& shape;
+};
+inline Shown show(const Shape& shape) { return {shape}; }
+std::ostream& operator<<(std::ostream& out, Shown shown);
 
 // The product of sizes; ValueError when it (or its bytes) would overflow.
 int64_t size_of(const char* op, const Shape& shape);

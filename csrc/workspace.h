@@ -11,19 +11,25 @@ namespace nnlite {
 void* acquire(size_t bytes);
 void release(void* block) noexcept;
 
-// Scratch memory for the length of a scope.
+// Scratch memory for the length of a scope; a few elements lie in the object itself.
 template <class T>
 class Scratch {
  public:
-  explicit Scratch(int64_t count) : block_(static_cast<T*>(acquire(static_cast<size_t>(count) * sizeof(T)))) {}
-  ~Scratch() { release(block_); }
+  explicit Scratch(int64_t count)
+      : data_(count <= kInside ? reinterpret_cast<T*>(inside_)
+                               : static_cast<T*>(acquire(static_cast<size_t>(count) * sizeof(T)))) {}
+  ~Scratch() {
+    if (data_ != reinterpret_cast<T*>(inside_)) release(data_);
+  }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
-  T* get() const { return block_; }
-  T& operator[](int64_t i) const { return block_[i]; }
+  T* get() const { return data_; }
+  T& operator[](int64_t i) const { return data_[i]; }
 
  private:
-  T* block_;
+  static constexpr int64_t kInside = 4096 / sizeof(T);
+  alignas(64) unsigned char inside_[4096];
+  T* data_;
 };
 
 }  // namespace nnlite

@@ -59,21 +59,18 @@ py::array max_backward(const py::object& dy_object, const py::object& index_obje
   const Pool pool(op, x_shape, kernel_size, stride, padding);
   check_shape(dy, pool.y_shape, "the output");
   const auto index = typed_array<int32_t>(op, "index", index_object, pool.y_shape, "the output");
-  const int64_t taps = pool.h.kernel * pool.w.kernel;
-  // All are compared at once, as compilers vectorise it; which one it was matters only for the message.
-  bool outside = false;
-  const int32_t* const all = index.data();
-  for (int64_t i = 0; i < index.size(); ++i) outside |= static_cast<uint32_t>(all[i]) >= static_cast<uint32_t>(taps);
-  for (int64_t i = 0; outside && i < index.size(); ++i) {
-    const int32_t tap = index.data()[i];
-    check(tap >= 0 && tap < taps, op, ": index holds [", tap, "] but a window has ", taps, " taps (0 to ", taps - 1,
-          ")");
-  }
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x_shape);
+    bool valid = true;
     run([&, from = index.data(), to = dx.data()] {
-      max_pool2d_backward(dy.as<T>(), from, pool.planes, pool.h, pool.w, to);
+      valid = max_pool2d_backward(dy.as<T>(), from, pool.planes, pool.h, pool.w, to);
     });
+    const int64_t taps = pool.h.kernel * pool.w.kernel, count = valid ? 0 : index.size();
+    for (int64_t i = 0; i < count; ++i) {
+      const int32_t tap = index.data()[i];
+      check(tap >= 0 && tap < taps, op, ": index holds [", tap, "] but a window has ", taps, " taps (0 to ", taps - 1,
+            ")");
+    }
     return dx.array();
   });
 }

@@ -164,7 +164,9 @@ void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   const int64_t vectors = ceil_div(s.n, W);
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), (s.m * s.n * s.k >> 20) + 1);
   const Parts by_columns(vectors, ceil_div(vectors, std::min(wanted, ceil_div(vectors, kNV))));
-  const Parts by_rows(s.m, std::max<int64_t>(4 * kMR, ceil_div(s.m, ceil_div(wanted, by_columns.count))));
+  // Every piece of rows packs B for itself: no more of them than threads.
+  const int64_t row_pieces = std::min<int64_t>(ceil_div(wanted, by_columns.count), num_threads());
+  const Parts by_rows(s.m, std::max<int64_t>(2 * kMR, ceil_div(s.m, row_pieces)));
   parallel_for(0, by_columns.count * by_rows.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       const int64_t i = p / by_columns.count, j = p % by_columns.count;

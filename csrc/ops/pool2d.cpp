@@ -129,10 +129,11 @@ void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, i
 }
 
 template <class T>
-void max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  int valid = 1;
   const int64_t size = h.size * w.size, taps = h.kernel * w.kernel;
   const bool overlap = h.overlap() || w.overlap();
-  parallel_for(0, planes, plane_grain(size), [=](int64_t begin, int64_t end) {
+  parallel_for(0, planes, plane_grain(size), [=, &valid](int64_t begin, int64_t end) {
     const Scratch<uint8_t> reached(overlap ? size : 1);
     for (int64_t plane = begin; plane < end; ++plane) {
       T* const to = dx + plane * size;
@@ -143,7 +144,10 @@ void max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis 
         for (int64_t ow = 0; ow < w.windows; ++ow) {
           const int64_t i = base + oh * w.windows + ow, tap = index[i];
           // The array is the caller's: what it holds is checked here, where it is used.
-          if (tap < 0 || tap >= taps) continue;
+          if (tap < 0 || tap >= taps) {
+            __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+            continue;
+          }
           const int64_t r = tap / w.kernel, row = h.element(oh, r), column = w.element(ow, tap - r * w.kernel);
           if (row < 0 || row >= h.size || column < 0 || column >= w.size) continue;
           T& sum = to[row * w.size + column];
@@ -158,19 +162,22 @@ void max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis 
       }
     }
   });
+  return valid != 0;
 }
 
 // 2 x 2 at stride 2 without padding: every element of two input rows is written once, in order.
 template <class T>
-void max_backward_2x2(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
-  parallel_for(0, planes, plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
+bool max_backward_2x2(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  int valid = 1;
+  parallel_for(0, planes, plane_grain(h.size * w.size), [=, &valid](int64_t begin, int64_t end) {
+    TapVec<T> wrong = {};
     for (int64_t plane = begin; plane < end; ++plane) {
       T* const to = dx + plane * h.size * w.size;
       for (int64_t oh = 0; oh < h.windows; ++oh) {
         const int64_t i = (plane * h.windows + oh) * w.windows;
         T* const top = to + 2 * oh * w.size;
         T* const bottom = top + w.size;
-        for_vectors<T>(w.windows, [=](int64_t ow, int64_t n) {
+        for_vectors<T>(w.windows, [=, &wrong](int64_t ow, int64_t n) {
           constexpr int W = kLanes<T>;
           const Vec<T> g = load(dy + i + ow, Lanes(0, n));
           const TapVec<T> winner = load_taps<T>(index + i + ow, n);
@@ -181,19 +188,24 @@ void max_backward_2x2(const T* dy, const int32_t* index, int64_t planes, WindowA
           };
           put(top, 0);
           put(bottom, 2);
+          wrong |= (winner < 0) | (winner > 3);
         });
         std::fill(top + 2 * w.windows, top + w.size, T(0));
         std::fill(bottom + 2 * w.windows, bottom + w.size, T(0));
       }
       std::fill(to + 2 * h.windows * w.size, to + h.size * w.size, T(0));
     }
+    for (int i = 0; i < kLanes<T>; ++i) {
+      if (wrong[i]) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+    }
   });
+  return valid != 0;
 }
 
 template <class T>
-void max_backward_any(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+bool max_backward_any(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   const bool plain = h.kernel == 2 && w.kernel == 2 && h.stride == 2 && w.stride == 2 && h.padding + w.padding == 0;
-  (plain ? max_backward_2x2<T> : max_backward<T>)(dy, index, planes, h, w, dx);
+  return (plain ? max_backward_2x2<T> : max_backward<T>)(dy, index, planes, h, w, dx);
 }
 
 template <class T>
@@ -278,12 +290,12 @@ void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis
 void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, int32_t* index) {
   max_forward(x, planes, h, w, y, index);
 }
-void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
-  max_backward_any(dy, index, planes, h, w, dx);
+bool max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
+  return max_backward_any(dy, index, planes, h, w, dx);
 }
-void max_pool2d_backward(const double* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w,
+bool max_pool2d_backward(const double* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w,
                          double* dx) {
-  max_backward_any(dy, index, planes, h, w, dx);
+  return max_backward_any(dy, index, planes, h, w, dx);
 }
 void avg_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y) {
   avg_forward(x, planes, h, w, y);

@@ -17,8 +17,9 @@ namespace nnlite {
 
 void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, int32_t* index);
 void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, int32_t* index);
-void max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx);
-void max_pool2d_backward(const double* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w,
+// False where index holds a tap that a window does not have; dx is then of no use.
+bool max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx);
+bool max_pool2d_backward(const double* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w,
                          double* dx);
 void avg_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y);
 void avg_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y);

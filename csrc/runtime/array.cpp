@@ -27,11 +27,12 @@ const py::array& require_array(const char* op, const char* name, py::handle valu
 
 // Whether the array holds float64; TypeError unless float32 or float64 in native byte order.
 bool require_float(const char* op, const char* name, const py::array& a) {
-  const int type = a.dtype().num();
+  const py::dtype dtype = a.dtype();
+  const int type = dtype.num();
   if (type != py::detail::npy_api::NPY_FLOAT_ && type != py::detail::npy_api::NPY_DOUBLE_) {
     throw py::type_error(std::string(op) + ": " + name + " must be float32 or float64, got " + dtype_name(a));
   }
-  const char order = a.dtype().byteorder();
+  const char order = dtype.byteorder();
   if (order != '=' && order != '|') {
     throw py::type_error(std::string(op) + ": " + name + " must be in native byte order, got " + dtype_name(a));
   }
@@ -56,10 +57,10 @@ py::array in_c_order(const py::array& a) {
 
 std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
 
-std::string show(const Shape& shape) {
-  std::string text = "(";
-  for (size_t i = 0; i < shape.size(); ++i) text += (i ? ", " : "") + std::to_string(shape[i]);
-  return text + (shape.size() == 1 ? ",)" : ")");
+std::ostream& operator<<(std::ostream& out, Shown shown) {
+  out << "(";
+  for (size_t i = 0; i < shown.shape.size(); ++i) out << (i ? ", " : "") << shown.shape[i];
+  return out << (shown.shape.size() == 1 ? ",)" : ")");
 }
 
 int64_t size_of(const char* op, const Shape& shape) {
@@ -136,8 +137,8 @@ void check_same_shape(const Input& a, const Input& b) {
 }
 
 void check_shape(const Input& a, const Shape& expected, const char* of) {
-  check(a.shape() == expected, a.op(), ": ", a.name(), " has shape ", show(a.shape()), " but ", of, " needs ",
-        show(expected));
+  if (a.shape() == expected) return;
+  check(false, a.op(), ": ", a.name(), " has shape ", show(a.shape()), " but ", of, " needs ", show(expected));
 }
 
 namespace {
