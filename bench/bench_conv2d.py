@@ -8,50 +8,86 @@ import numpy as np
 
 from .harness import Case, normal
 
-# (N, C, H, W), (K, kernel, stride, padding)
-SIZES = [((100, 1, 28, 28), (30, 5, 1, 0)), ((128, 3, 32, 32), (64, 3, 1, 1)), ((128, 64, 32, 32), (64, 3, 1, 1))]
-SIZES += [((128, 128, 16, 16), (128, 3, 1, 1)), ((16, 64, 56, 56), (64, 3, 2, 1)), ((16, 256, 56, 56), (64, 1, 1, 0))]
+# (N, C, H, W), (K, kernel, stride, padding, groups)
+SIZES = [
+    ((100, 1, 28, 28), (30, 5, 1, 0, 1)),
+    ((100, 16, 28, 28), (16, 3, 1, 1, 1)),
+    ((128, 3, 32, 32), (64, 3, 1, 1, 1)),
+    ((128, 64, 32, 32), (64, 3, 1, 1, 1)),
+    ((128, 128, 16, 16), (128, 3, 1, 1, 1)),
+    ((128, 256, 8, 8), (256, 3, 1, 1, 1)),
+    ((16, 3, 224, 224), (64, 7, 2, 3, 1)),
+    ((16, 64, 56, 56), (64, 3, 1, 1, 1)),
+    ((16, 256, 56, 56), (64, 1, 1, 0, 1)),
+    ((16, 512, 7, 7), (512, 3, 1, 1, 1)),
+    ((1, 64, 56, 56), (64, 3, 1, 1, 1)),
+    ((32, 64, 56, 56), (64, 3, 1, 1, 64)),
+    ((32, 64, 32, 32), (128, 3, 2, 1, 1)),
+]
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    for shape, (k, r, stride, padding) in [((2, 3, 7, 9), (5, 3, 1, 1))] if tiny else SIZES:
+    for shape, (k, r, stride, padding, groups) in [((2, 3, 7, 9), (5, 3, 1, 1, 1))] if tiny else SIZES:
         n, c, h, w = shape
-        x, weight = normal(*shape), normal(k, c, r, r)
+        x, weight = normal(*shape), normal(k, c // groups, r, r)
         oh, ow = (h + 2 * padding - r) // stride + 1, (w + 2 * padding - r) // stride + 1
         dy = normal(n, k, oh, ow)
-        label = f"{n},{c},{h},{w} to {k},{r} stride {stride} padding {padding}"
-        work = {"flops": 2.0 * dy.size * c * r * r, "bytes": 4.0 * (x.size + dy.size), "elements": dy.size}
-        settings = (stride, padding)
-        col = _im2col(x, r, stride, padding)
-        rows = np.ascontiguousarray(dy.transpose(0, 2, 3, 1).reshape(-1, k))
-        flat = weight.reshape(k, -1)
+        label = f"{n},{c},{h},{w} to {k},{r} stride {stride} padding {padding}" + (groups > 1) * f" groups {groups}"
+        work = {"flops": 2.0 * dy.size * c // groups * r * r, "bytes": 4.0 * (x.size + dy.size), "elements": dy.size}
+        settings = (stride, padding, 1, groups)
+
+        def forward(x=x, w=weight, r=r, s=stride, p=padding, d=dy):
+            return _forward(x, w.reshape(len(w), -1), r, s, p, d.shape)
+
+        def backward_weights(x=x, w=weight, r=r, s=stride, p=padding, d=dy):
+            rows = d.transpose(0, 2, 3, 1).reshape(-1, len(w))
+            return (rows.T @ _im2col(x, r, s, p)).reshape(w.shape)
+
+        plain = groups == 1 and x.size < 1 << 21  # columns of larger ones take too much memory
+        peer = lambda which: _torch(x, weight, dy, (stride, padding, groups), which)
         yield Case(
             "conv2d_forward",
             label,
             (x, weight, None, *settings),
-            lambda x=x, f=flat, r=r, s=stride, p=padding, d=dy: _forward(x, f, r, s, p, d.shape),
-            _torch(x, weight, dy, settings, "forward"),
+            forward if plain else None,
+            peer("forward"),
             tolerance=1e-2,
+            group="conv2d forward",
             **work,
         )
-        arguments = (dy, weight, x.shape, *settings)
-        data = _torch(x, weight, dy, settings, "data")
-        yield Case("conv2d_backward_data", label, arguments, torch=data, tolerance=1e-2, **work)
+        yield Case(
+            "conv2d_backward_data",
+            label,
+            (dy, weight, x.shape, *settings),
+            torch=peer("data"),
+            tolerance=1e-2,
+            group="conv2d backward-data",
+            **work,
+        )
         yield Case(
             "conv2d_backward_weights",
             label,
             (dy, x, weight.shape, *settings),
-            lambda a=rows, c=col, w=weight: (a.T @ c).reshape(w.shape),
-            _torch(x, weight, dy, settings, "weights"),
+            backward_weights if plain else None,
+            peer("weights"),
             tolerance=1e-1,
+            group="conv2d backward-weights",
             **work,
         )
-        moved = {"bytes": 4.0 * (x.size + col.size), "elements": col.size}
+        if groups > 1 or not plain:
+            continue
+        moved = {"bytes": 4.0 * dy.size, "elements": dy.size}
         yield Case("conv2d_backward_bias", label, (dy,), lambda d=dy: d.sum((0, 2, 3)), tolerance=1e-2, **moved)
+        col = _im2col(x, r, stride, padding)
+        moved = {"bytes": 4.0 * (x.size + col.size), "elements": col.size}
         yield Case(
-            "im2col", label, (x, r, *settings), lambda x=x, r=r, s=stride, p=padding: _im2col(x, r, s, p), **moved
+            "im2col",
+            label,
+            (x, r, stride, padding),
+            lambda x=x, r=r, s=stride, p=padding: _im2col(x, r, s, p),
+            **moved,
         )
-        yield Case("col2im", label, (col, x.shape, r, *settings), **moved)
+        yield Case("col2im", label, (col, x.shape, r, stride, padding), **moved)
 
 
 def _im2col(x, r, stride, padding):
@@ -72,14 +108,22 @@ def _forward(x, flat, r, stride, padding, shape):
 
 
 def _torch(x, weight, dy, settings, which):
-    stride, padding = settings
+    stride, padding, groups = settings
 
     def make(torch):
-        tx, tw, ty = (torch.from_numpy(a) for a in (x, weight, dy))
-        if which == "forward":
-            return lambda: torch.conv2d(tx, tw, None, stride, padding)
-        mask = [which == "data", which == "weights", False]
-        geometry = ([stride] * 2, [padding] * 2, [1, 1], False, [0, 0], 1)
-        return lambda: torch.ops.aten.convolution_backward(ty, tx, tw, [0], *geometry, mask)
+        runs = {}
+        for name, layout in (("NCHW", torch.contiguous_format), ("channels_last", torch.channels_last)):
+            tx, tw, ty = (torch.from_numpy(a).to(memory_format=layout) for a in (x, weight, dy))
+            mask = [which == "data", which == "weights", False]
+            geometry = ([stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups)
+
+            def forward(tx=tx, tw=tw):
+                return torch.conv2d(tx, tw, None, stride, padding, 1, groups)
+
+            def backward(tx=tx, tw=tw, ty=ty, geometry=geometry, mask=mask):
+                return torch.ops.aten.convolution_backward(ty, tx, tw, [0], *geometry, mask)
+
+            runs[name] = forward if which == "forward" else backward
+        return runs
 
     return make

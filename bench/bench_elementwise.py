@@ -10,13 +10,14 @@ from .harness import Case, normal
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    for n in [77] if tiny else [4096, 1 << 16, 1 << 20]:
+    for n in [77] if tiny else [4096, 1 << 16, 1 << 20, 1 << 23]:
         a, b = normal(n), normal(n, seed=1)
         p, generator = np.abs(a) + np.float32(0.1), np.random.default_rng(0)
         mask, one = (a > 0).astype(np.uint8), np.float32(1)
         two, three = {"bytes": 8.0 * n, "elements": n}, {"bytes": 12.0 * n, "elements": n}
-        yield Case("relu_forward", str(n), (a,), lambda a=a: np.maximum(a, 0), _torch("relu", a), **two)
-        yield Case("relu_backward", str(n), (a, b), lambda a=a, b=b: a * (b > 0), **three)
+        yield Case("relu_forward", str(n), (a,), lambda a=a: np.maximum(a, 0), _torch("relu", a), group="ReLU", **two)
+        relu = _torch_relu_backward(a, b)
+        yield Case("relu_backward", str(n), (a, b), lambda a=a, b=b: a * (b > 0), relu, group="ReLU", **three)
         yield Case("sigmoid_forward", str(n), (a,), lambda a=a: one / (one + np.exp(-a)), _torch("sigmoid", a), **two)
         yield Case("sigmoid_backward", str(n), (a, b), lambda a=a, b=b: a * (one - b) * b, **three)
         yield Case("tanh_forward", str(n), (a,), lambda a=a: np.tanh(a), _torch("tanh", a), least_ratio=0.5, **two)
@@ -25,7 +26,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield Case("exp_backward", str(n), (a, b), lambda a=a, b=b: a * b, **three)
         yield Case("log_forward", str(n), (p,), lambda p=p: np.log(p), _torch("log", p), least_ratio=0.5, **two)
         yield Case("log_backward", str(n), (a, p), lambda a=a, p=p: a / p, **three)
-        yield Case("add", str(n), (a, b), lambda a=a, b=b: a + b, **three)
+        yield Case("add", str(n), (a, b), lambda a=a, b=b: a + b, _torch_add(a, b), group="ReLU", **three)
         yield Case("subtract", str(n), (a, b), lambda a=a, b=b: a - b, **three)
         yield Case("multiply", str(n), (a, b), lambda a=a, b=b: a * b, **three)
         yield Case("negative", str(n), (a,), lambda a=a: -a, **two)
@@ -37,7 +38,8 @@ def cases(tiny: bool) -> Iterator[Case]:
         def dropout(a=a, n=n, generator=generator):
             a * (generator.random(n, np.float32) > 0.5) * np.float32(2)
 
-        yield Case("dropout_forward", str(n), (a, 0.5, 1, 2), dropout, **two)
+        peer = _torch_dropout(a)
+        yield Case("dropout_forward", str(n), (a, 0.5, 1, 2), dropout, peer, **two)
         yield Case("dropout_backward", str(n), (a, mask, 0.5), lambda a=a, m=mask: a * m * np.float32(2), **two)
 
         def drawing(draw):
@@ -60,5 +62,29 @@ def _torch(name, x):
     def make(torch):
         tx, function = torch.from_numpy(x), getattr(torch, name)
         return lambda: function(tx)
+
+    return make
+
+
+def _torch_relu_backward(dy, y):
+    def make(torch):
+        ty, tx = torch.from_numpy(dy), torch.from_numpy(y)
+        return lambda: torch.ops.aten.threshold_backward(ty, tx, 0)
+
+    return make
+
+
+def _torch_add(a, b):
+    def make(torch):
+        ta, tb = torch.from_numpy(a), torch.from_numpy(b)
+        return lambda: ta + tb
+
+    return make
+
+
+def _torch_dropout(x):
+    def make(torch):
+        tx = torch.from_numpy(x)
+        return lambda: torch.nn.functional.dropout(tx, 0.5)
 
     return make

@@ -6,20 +6,37 @@ from collections.abc import Iterator
 
 from .harness import Case, normal
 
-SIZES = [(64, 64, 64), (256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (100, 50, 784), (100, 512, 784)]
-SIZES += [(8, 512, 784), (1, 4096, 4096), (4096, 576, 64)]
+# M x K x N: (M, K) times (K, N).
+SQUARES = [(n, n, n) for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)]
+SIZES = [(100, 784, 50), (100, 50, 10), (100, 784, 512), (128, 4096, 4096), (1, 4096, 4096), (8, 784, 512)]
+SIZES += [(4096, 64, 576), (4096, 576, 64), (64, 65536, 576), (64, 576, 65536)]
+LINEAR = [(100, 784, 50), (100, 784, 512), (1, 4096, 4096)]
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    for m, n, k in [(9, 17, 33)] if tiny else SIZES:
-        a, b = normal(m, k), normal(k, n)
-        weight, bias, dy = normal(n, k), normal(n), normal(m, n)
-        work = {"flops": 2.0 * m * n * k, "bytes": 4.0 * (m * k + k * n + m * n), "elements": m * n, "tolerance": 1e-2}
-        label = f"{m}x{n}x{k}"
-        yield Case("gemm", label, (a, b), lambda a=a, b=b: a @ b, _torch_product(a, b), **work)
-        yield Case("linear_forward", label, (a, weight, bias), lambda a=a, w=weight, b=bias: a @ w.T + b, **work)
+    for m, k, n in [(9, 33, 17)] if tiny else SQUARES + SIZES:
+        label = f"{m}x{k}x{n}"
+        work = {"flops": 2.0 * m * n * k, "bytes": 4.0 * (m * k + k * n + m * n), "elements": m * n, "tolerance": 1e-1}
+        for ta in (False, True):
+            for tb in (False, True):
+                a, b = normal(*(k, m) if ta else (m, k)), normal(*(n, k) if tb else (k, n))
+                left, right = a.T if ta else a, b.T if tb else b
+                yield Case(
+                    "gemm",
+                    f"{label} {'t' if ta else 'n'}{'t' if tb else 'n'}",
+                    (a, b, ta, tb),
+                    lambda a=left, b=right: a @ b,
+                    _torch_product(left, right),
+                    group="gemm",
+                    **work,
+                )
+    for m, k, n in [(9, 33, 17)] if tiny else LINEAR:
+        label = f"{m}x{k}x{n}"
+        work = {"flops": 2.0 * m * n * k, "bytes": 4.0 * (m * k + k * n + m * n), "elements": m * n, "tolerance": 1e-1}
+        x, weight, bias, dy = normal(m, k), normal(n, k), normal(n), normal(m, n)
+        yield Case("linear_forward", label, (x, weight, bias), lambda x=x, w=weight, b=bias: x @ w.T + b, **work)
         yield Case("linear_backward_data", label, (dy, weight), lambda d=dy, w=weight: d @ w, **work)
-        yield Case("linear_backward_weights", label, (dy, a), lambda d=dy, a=a: d.T @ a, **work)
+        yield Case("linear_backward_weights", label, (dy, x), lambda d=dy, x=x: d.T @ x, **work)
         yield Case(
             "linear_backward_bias",
             label,

@@ -1,24 +1,71 @@
-"""Optimizer updates, over one array and over the arrays of a small network."""
+"""Optimizer updates, over one array; and Adam with the state that real training leaves."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 
 import numpy as np
 
+from . import nets
 from .harness import Case, normal
+
+SETTINGS = (1e-3, 0.9, 0.999, 1e-8, 0.0, False, 0.1, 0.001)
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    for n in [100] if tiny else [4096, 50_000, 1_000_000]:
+    for n in [100] if tiny else [50_000, 1_000_000, 25_000_000]:
         p, g = normal(n), normal(n, seed=1)
         m, v = np.zeros_like(p), np.ones_like(p)
         label, lists = str(n), ([p.copy()], [g])
-        sgd = {"bytes": 20.0 * n, "elements": n}
-        momentum, adam = (0.01, 0.9, 0.0, False), (1e-3, 0.9, 0.999, 1e-8, 0.0, False, 0.1, 0.001)
-        yield Case("sgd_update", label, (*lists, [m.copy()], *momentum), _sgd(p, g, m), **sgd)
-        moments = ([m.copy()], [v.copy()])
-        yield Case("adam_update", label, (*lists, *moments, *adam), _adam(p, g, m, v), bytes=28.0 * n, elements=n)
+        sgd = {"bytes": 20.0 * n, "elements": n, "group": "optimizers"}
+        adam = {**sgd, "bytes": 28.0 * n}
+        momentum = (0.01, 0.9, 0.0, False)
+        yield Case("sgd_update", label, (*lists, [m.copy()], *momentum), _sgd(p, g, m), _torch([p], [g], "SGD"), **sgd)
+        arguments = (*lists, [m.copy()], [v.copy()], *SETTINGS)
+        yield Case("adam_update", label, arguments, _adam(p, g, m, v), _torch([p], [g], "Adam"), **adam)
+    trained = _trained(tiny)
+    if trained is not None:
+        p, g, m, v = trained
+        n = sum(x.size for x in p)
+        settings = (*SETTINGS[:6], 1.0, 1.0)
+        peer = _torch(p, g, "Adam", m, v)
+        work = {"bytes": 28.0 * n, "elements": n, "group": "optimizers"}
+        yield Case("adam_update", "after 6,000 MNIST steps", (p, g, m, v, *settings), None, peer, **work)
+
+
+def _trained(tiny: bool):
+    """Parameters, gradients and moments after 6,000 steps on MNIST (a few on random data if tiny)."""
+    import nnlite as nl
+    from nnlite import data, nn, optim
+
+    folder = os.environ.get("NNLITE_DATA_DIR")
+    nl.manual_seed(0)
+    if tiny:
+        net, steps = nets.nets(True)[0], 3
+        x, t = nets.batch(net, 40)
+    elif folder:
+        net, steps = nets.nets()[0], 6000
+        loaded = data.load("mnist", folder)
+        x, t = loaded.x_train.reshape(-1, 784), loaded.t_train
+    else:
+        print("bench: NNLITE_DATA_DIR is not set: the case of Adam after 6,000 steps is left out")
+        return None
+    model, criterion = nets.layers(nn, net.spec), nn.CrossEntropyLoss()
+    optimizer = optim.Adam(model.parameters())
+    for i in range(steps):
+        begin = i * 10 % len(x)
+        optimizer.zero_grad()
+        criterion(model(x[begin : begin + 10]), t[begin : begin + 10]).backward()
+        optimizer.step()
+    parameters = list(model.parameters())
+    states = [optimizer.state[p] for p in parameters]
+    return (
+        [p.data for p in parameters],
+        [p.grad for p in parameters],
+        [s["exp_avg"] for s in states],
+        [s["exp_avg_sq"] for s in states],
+    )
 
 
 def _sgd(p, g, m):
@@ -40,3 +87,23 @@ def _adam(p, g, m, v):
         p[...] = p - np.float32(0.01) * m / (np.sqrt(v) * np.float32(31.6) + np.float32(1e-8))
 
     return run
+
+
+def _torch(p, g, name, m=None, v=None):
+    def make(torch):
+        runs = {}
+        for fused in (False, True):
+            parameters = [torch.nn.Parameter(torch.from_numpy(x.copy())) for x in p]
+            for parameter, gradient in zip(parameters, g, strict=True):
+                parameter.grad = torch.from_numpy(gradient)
+            momentum = {"momentum": 0.9} if name == "SGD" else {}
+            optimizer = getattr(torch.optim, name)(parameters, lr=1e-3, fused=fused, **momentum)
+            optimizer.step()
+            if m is not None:
+                for parameter, first, second in zip(parameters, m, v, strict=True):
+                    optimizer.state[parameter]["exp_avg"].copy_(torch.from_numpy(first))
+                    optimizer.state[parameter]["exp_avg_sq"].copy_(torch.from_numpy(second))
+            runs["fused" if fused else "foreach"] = optimizer.step
+        return runs
+
+    return make

@@ -12,29 +12,30 @@ from .harness import Case, normal
 
 
 def cases(tiny: bool) -> Iterator[Case]:
-    shapes = [(2, 3, 6, 8)] if tiny else [(1, 16, 16, 16), (16, 16, 28, 28), (32, 64, 32, 32)]
-    for shape in shapes:
+    for shape in [(2, 3, 6, 8)] if tiny else [(100, 30, 24, 24), (32, 64, 32, 32), (128, 64, 32, 32)]:
         x = normal(*shape)
         n, c, h, w = shape
-        work = {"bytes": 4.0 * x.size * 1.5, "elements": x.size}
-        dy = normal(n, c, h // 2, w // 2)
-        index = np.zeros(dy.shape, np.int32) if x.size > 10000 else reference.max_pool2d_forward(x, 2)[1]
         label = "x".join(map(str, shape))
-        for op, reduce in (("max_pool2d", np.max), ("avg_pool2d", np.mean)):
+        for kernel, stride, padding in ((2, 2, 0), (3, 2, 1)):
+            settings, window = (kernel, stride, padding), f"{label} {kernel}/{stride}"
+            dy = normal(n, c, h // 2, w // 2)
+            if tiny:
+                index = reference.max_pool2d_forward(x, *settings)[1]
+            else:
+                index = np.random.default_rng(0).integers(0, kernel * kernel, dy.shape).astype(np.int32)
+                index[:, :, 0], index[:, :, :, 0] = 4 % kernel**2, 4 % kernel**2  # inside whatever the padding is
+                index %= kernel * kernel
+            work = {"bytes": 4.0 * (x.size + dy.size), "elements": x.size, "group": "pooling"}
+            for op, reduce in (("max_pool2d", np.max), ("avg_pool2d", np.mean)):
 
-            def windows(x=x, n=n, c=c, h=h, w=w, reduce=reduce):
-                return reduce(x.reshape(n, c, h // 2, 2, w // 2, 2), axis=(3, 5))
+                def windows(x=x, n=n, c=c, h=h, w=w, reduce=reduce):
+                    return reduce(x.reshape(n, c, h // 2, 2, w // 2, 2), axis=(3, 5))
 
-            yield Case(f"{op}_forward", f"{label} 2/2", (x, 2), windows, _torch(x, op, 2, 2, 0), **work)
-            yield Case(f"{op}_forward", f"{label} 3/2", (x, 3, 2, 1), None, _torch(x, op, 3, 2, 1), **work)
-        yield Case("max_pool2d_backward", f"{label} 2/2", (dy, index, shape, 2), **work)
-        yield Case(
-            "avg_pool2d_backward",
-            f"{label} 2/2",
-            (dy, shape, 2),
-            lambda d=dy: np.kron(d / 4, np.ones((2, 2), "f")),
-            **work,
-        )
+                expected = windows if kernel == 2 else None
+                yield Case(f"{op}_forward", window, (x, *settings), expected, _torch(x, op, settings), **work)
+                arguments = (dy, index, shape, *settings) if op == "max_pool2d" else (dy, shape, *settings)
+                yield Case(f"{op}_backward", window, arguments, None, _torch_backward(x, dy, op, settings), **work)
+        work = {"bytes": 4.0 * x.size, "elements": x.size}
         yield Case("global_avg_pool2d_forward", label, (x,), lambda x=x: x.mean((2, 3), keepdims=True), **work)
         small = normal(n, c, 1, 1)
         yield Case(
@@ -46,9 +47,32 @@ def cases(tiny: bool) -> Iterator[Case]:
         )
 
 
-def _torch(x, op, kernel, stride, padding):
+def _layouts(torch, *arrays):
+    for name, layout in (("NCHW", torch.contiguous_format), ("channels_last", torch.channels_last)):
+        yield name, [torch.from_numpy(a).to(memory_format=layout) for a in arrays]
+
+
+def _torch(x, op, settings):
     def make(torch):
-        tx, function = torch.from_numpy(x), getattr(torch.nn.functional, op)
-        return lambda: function(tx, kernel, stride, padding)
+        function = getattr(torch.nn.functional, op)
+        return {name: lambda tx=tx: function(tx, *settings) for name, (tx,) in _layouts(torch, x)}
+
+    return make
+
+
+def _torch_backward(x, dy, op, settings):
+    kernel, stride, padding = ([size] * 2 for size in settings)
+
+    def make(torch):
+        runs = {}
+        for name, (tx, ty) in _layouts(torch, x, dy):
+            if op == "max_pool2d":
+                _, index = torch.ops.aten.max_pool2d_with_indices(tx, kernel, stride, padding)
+                call = torch.ops.aten.max_pool2d_with_indices_backward
+                rest = (kernel, stride, padding, [1, 1], False, index)
+            else:
+                call, rest = torch.ops.aten.avg_pool2d_backward, (kernel, stride, padding, False, True, None)
+            runs[name] = lambda call=call, tx=tx, ty=ty, rest=rest: call(ty, tx, *rest)
+        return runs
 
     return make

@@ -47,6 +47,58 @@ void gemm_one_row(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   });
 }
 
+// Few rows of A against a transposed B: every element of B is used so few times that packing it would cost more than
+// the products. W columns of C at a time, B is transposed in registers, W steps of k at once.
+constexpr int kTransposedRows = 8;
+
+template <class T, int M>
+void few_rows_columns(GemmSize s, const T* a, const T* b, const T* bias, T* c, int64_t column) {
+  constexpr int W = kLanes<T>;
+  const int64_t columns = std::min<int64_t>(W, s.n - column);
+  const T* rows[W];
+  for (int j = 0; j < W; ++j) rows[j] = b + (column + std::min<int64_t>(j, columns - 1)) * s.k;
+  Vec<T> totals[M] = {};
+  for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += kBlock) {
+    const int64_t k1 = std::min(k0 + kBlock, s.k);
+    Vec<T> acc[M] = {};
+    int64_t k = k0;
+    for (; k + W <= k1; k += W) {
+      Vec<T> block[W];
+#pragma GCC unroll 16
+      for (int j = 0; j < W; ++j) block[j] = load(rows[j] + k);
+      transpose<T>(block);
+#pragma GCC unroll 16
+      for (int j = 0; j < W; ++j) {
+#pragma GCC unroll 8
+        for (int i = 0; i < M; ++i) acc[i] = fma(broadcast(a[i * s.k + k + j]), block[j], acc[i]);
+      }
+    }
+    for (; k < k1; ++k) {
+      Vec<T> bk;
+      for (int j = 0; j < W; ++j) bk[j] = rows[j][k];
+      for (int i = 0; i < M; ++i) acc[i] = fma(broadcast(a[i * s.k + k]), bk, acc[i]);
+    }
+    for (int i = 0; i < M; ++i) totals[i] = k0 == 0 ? acc[i] : totals[i] + acc[i];
+  }
+  const Lanes lanes(0, columns);
+  for (int i = 0; i < M; ++i) {
+    if (bias) totals[i] = totals[i] + load(bias + column, lanes);
+    store(c + i * s.n + column, totals[i], lanes);
+  }
+}
+
+template <class T, int M = kTransposedRows>
+void gemm_few_rows(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
+  if constexpr (M > 1) {
+    if (s.m < M) return gemm_few_rows<T, M - 1>(s, a, b, bias, c);
+  }
+  constexpr int W = kLanes<T>;
+  const int64_t grain = std::max<int64_t>(1, (1 << 17) / (W * std::max<int64_t>(s.k, 1)));
+  parallel_for(0, ceil_div(s.n, W), grain, [=](int64_t begin, int64_t end) {
+    for (int64_t v = begin; v < end; ++v) few_rows_columns<T, M>(s, a, b, bias, c, v * W);
+  });
+}
+
 constexpr int64_t kGroupBytes = 5 << 18;    // packed B at a time: a part of L2
 constexpr int64_t kSmallBytes = 128 << 10;  // a matrix that the caches hold as it lies
 constexpr int64_t kFewRows = 2 * kMR;       // so few that packing would cost more than it saves
@@ -160,6 +212,9 @@ void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   constexpr int W = kLanes<T>;
   if (s.m == 0 || s.n == 0) return;
   if (s.m == 1 && !s.transpose_b) return gemm_one_row(s, a, b, bias, c);
+  if (s.m <= kTransposedRows && s.transpose_b && (!s.transpose_a || s.m == 1)) {
+    return gemm_few_rows(s, a, b, bias, c);
+  }
   // Pieces for threads: first by columns, which share no packing; by rows where columns are few.
   const int64_t vectors = ceil_div(s.n, W);
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), (s.m * s.n * s.k >> 20) + 1);

@@ -12,9 +12,10 @@ Windows windows(const char* op, Pair size, Pair kernel, py::handle stride, py::h
   };
   w.output = {output(size.first, kernel.first, w.stride.first, w.padding.first, w.dilation.first),
               output(size.second, kernel.second, w.stride.second, w.padding.second, w.dilation.second)};
-  const auto text = [](Pair p) { return show({p.first, p.second}); };
-  check(w.output.first >= 1 && w.output.second >= 1, op, ": a kernel of ", text(kernel), " with dilation ",
-        text(w.dilation), " is larger than an input of ", text(size), " with padding ", text(w.padding));
+  const auto sizes = [](Pair p) { return Shape{p.first, p.second}; };
+  check(w.output.first >= 1 && w.output.second >= 1, op, ": a kernel of ", show(sizes(kernel)), " with dilation ",
+        show(sizes(w.dilation)), " is larger than an input of ", show(sizes(size)), " with padding ",
+        show(sizes(w.padding)));
   return w;
 }
 

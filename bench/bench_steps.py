@@ -1,0 +1,32 @@
+"""Whole training steps and inference. The step is the plain loop: zero_grad, forward, loss, backward, step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from . import nets
+from .harness import Case
+
+
+def cases(tiny: bool) -> Iterator[Case]:
+    for net in nets.nets(tiny):
+        yield Case(
+            "training_step",
+            f"{net.name}, batch {net.batch}",
+            group="training step",
+            make=lambda net=net: nets.nnlite_step(net, net.batch),
+            numpy=nets.book_step(net, net.batch) if net.book else None,
+            torch=lambda torch, net=net: nets.torch_runs(torch, net, net.batch, True),
+            jax=lambda jax, net=net: nets.jax_runs(jax, net, net.batch, True),
+            flops=nets.flops(net, True) * net.batch,
+        )
+        for n in (1, 3) if tiny else (1, 128):
+            yield Case(
+                "inference",
+                f"{net.name}, batch {n}",
+                group=f"inference, batch {n}",
+                make=lambda net=net, n=n: nets.nnlite_inference(net, n),
+                torch=lambda torch, net=net, n=n: nets.torch_runs(torch, net, n, False),
+                jax=lambda jax, net=net, n=n: nets.jax_runs(jax, net, n, False),
+                flops=nets.flops(net, False) * n,
+            )

@@ -1,0 +1,442 @@
+"""The networks of the whole-step benchmarks, as data, and what reads them.
+
+That is: nnlite and PyTorch (whose layers have the same names), JAX, and NumPy written the way the book "Deep Learning
+from Scratch" writes it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .harness import Run, normal
+
+Spec = list[tuple[Any, ...]]
+
+
+class Net(NamedTuple):
+    """A network: its layers, the shape of a sample, the batch of a training step, its optimizer, and whose it is."""
+
+    name: str
+    spec: Spec
+    sample: tuple[int, ...]
+    batch: int
+    adam: bool = False
+    book: bool = False  # has a version in the book's NumPy style
+
+
+def _conv(c: int, k: int, size: int = 3, padding: int = 1, stride: int = 1, bias: bool = True) -> tuple[Any, ...]:
+    return ("conv", c, k, size, padding, stride, bias)
+
+
+def _conv_bn(c: int, k: int, size: int = 3, padding: int = 1, stride: int = 1) -> Spec:
+    return [_conv(c, k, size, padding, stride, False), ("bn", k)]
+
+
+def _block(c: int, k: int, stride: int) -> tuple[Any, ...]:
+    body = [*_conv_bn(c, k, stride=stride), ("relu",), *_conv_bn(k, k)]
+    return ("residual", body, _conv_bn(c, k, 1, 0, stride) if stride > 1 else [])
+
+
+def nets(tiny: bool = False) -> list[Net]:
+    """All networks; the tiny ones have the same kinds of layers on 8 x 8 images."""
+    relu, pool, flat = ("relu",), ("pool",), ("flatten",)
+    if tiny:
+        residual = [*_conv_bn(3, 4), relu, _block(4, 4, 1), relu, _block(4, 6, 2), relu, ("avgpool", 4), flat]
+        book = [_conv(1, 3), relu, pool, flat, ("linear", 48, 7), relu, ("dropout", 0.5), ("linear", 7, 10)]
+        return [
+            Net("MLP", [("linear", 17, 5), relu, ("linear", 5, 10)], (17,), 4),
+            Net("book", book, (1, 8, 8), 4, adam=True, book=True),
+            Net("residual", [*residual, ("linear", 6, 10)], (3, 8, 8), 4),
+        ]
+    vgg: Spec = []
+    for c, k in ((3, 64), (64, 128), (128, 256)):
+        vgg += [_conv(c, k), ("bn", k), relu, _conv(k, k), ("bn", k), relu, pool]
+    resnet: Spec = [*_conv_bn(3, 16), relu]
+    for c, k in ((16, 16), (16, 32), (32, 64)):
+        resnet += [_block(c, k, k // c), relu, _block(k, k, 1), relu, _block(k, k, 1), relu]
+    deep = [_conv(1, 16), relu, _conv(16, 16), relu, pool, _conv(16, 32), relu, _conv(32, 32, 3, 2), relu, pool]
+    deep += [_conv(32, 64), relu, _conv(64, 64), relu, pool, flat, ("linear", 1024, 50), relu, ("dropout", 0.5)]
+    lenet = [_conv(1, 6, 5, 2), relu, pool, _conv(6, 16, 5, 0), relu, pool, flat, ("linear", 400, 120), relu]
+    simple = [_conv(1, 30, 5, 0), relu, pool, flat, ("linear", 4320, 100), relu, ("linear", 100, 10)]
+    wide = [("linear", 784, 512), relu, ("linear", 512, 512), relu, ("linear", 512, 10)]
+    digit, colour = (1, 28, 28), (3, 32, 32)
+    return [
+        Net("MLP 784-50-10", [("linear", 784, 50), relu, ("linear", 50, 10)], (784,), 100),
+        Net("MLP 784-512-512-10", wide, (784,), 100),
+        Net("SimpleConvNet", simple, digit, 100, adam=True, book=True),
+        Net("DeepConvNet", [*deep, ("linear", 50, 10), ("dropout", 0.5)], digit, 100, adam=True, book=True),
+        Net("LeNet-5", [*lenet, ("linear", 120, 84), relu, ("linear", 84, 10)], digit, 128),
+        Net("VGG, 6 convolutions", [*vgg, flat, ("linear", 4096, 10)], colour, 128),
+        Net("ResNet-20", [*resnet, ("avgpool", 8), flat, ("linear", 64, 10)], colour, 128),
+    ]
+
+
+def flops(net: Net, training: bool) -> float:
+    """Floating-point operations of products and convolutions, per sample.
+
+    The first layer of a training step needs no gradient of its input.
+    """
+    total, first = 0.0, True
+
+    def walk(spec: Spec, shape: tuple[int, ...]) -> tuple[int, ...]:
+        nonlocal total, first
+        for layer in spec:
+            kind, work = layer[0], 0.0
+            if kind == "conv":
+                _, c, k, size, padding, stride, _ = layer
+                h, w = ((n + 2 * padding - size) // stride + 1 for n in shape[1:])
+                work, shape = 2.0 * k * h * w * c * size * size, (k, h, w)
+            elif kind == "linear":
+                work, shape = 2.0 * layer[1] * layer[2], (layer[2],)
+            elif kind in ("pool", "avgpool"):
+                by = 2 if kind == "pool" else layer[1]
+                shape = (shape[0], shape[1] // by, shape[2] // by)
+            elif kind == "flatten":
+                shape = (math.prod(shape),)
+            elif kind == "residual":
+                walk(layer[2], shape)
+                shape = walk(layer[1], shape)
+            if work:
+                total += work * (1 if not training else 2 if first else 3)
+                first = False
+        return shape
+
+    walk(net.spec, net.sample)
+    return total
+
+
+def batch(net: Net, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs and labels."""
+    return normal(n, *net.sample), np.random.default_rng(1).integers(0, 10, n)
+
+
+def layers(nn: Any, spec: Spec) -> Any:
+    """The network in nnlite or PyTorch."""
+
+    class Residual(nn.Module):  # type: ignore[misc]
+        def __init__(self, body: Spec, shortcut: Spec) -> None:
+            super().__init__()
+            self.body = layers(nn, body)
+            self.shortcut = layers(nn, shortcut) if shortcut else nn.Identity()
+
+        def forward(self, x: Any) -> Any:
+            return self.body(x) + self.shortcut(x)
+
+    made = []
+    for kind, *a in spec:
+        if kind == "conv":
+            made.append(nn.Conv2d(a[0], a[1], a[2], stride=a[4], padding=a[3], bias=a[5]))
+        elif kind == "residual":
+            made.append(Residual(*a))
+        elif kind == "pool":
+            made.append(nn.MaxPool2d(2))
+        else:
+            names = {"linear": "Linear", "bn": "BatchNorm2d", "relu": "ReLU", "flatten": "Flatten"}
+            names |= {"dropout": "Dropout", "avgpool": "AvgPool2d"}
+            made.append(getattr(nn, names[kind])(*a))
+    return nn.Sequential(*made)
+
+
+def nnlite_step(net: Net, n: int) -> Run:
+    """The plain loop body in nnlite."""
+    import nnlite as nl
+    from nnlite import nn, optim
+
+    nl.manual_seed(0)
+    x, t = batch(net, n)
+    model, criterion = layers(nn, net.spec), nn.CrossEntropyLoss()
+    optimizer = optim.Adam(model.parameters()) if net.adam else optim.SGD(model.parameters(), lr=0.01)
+
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss.numpy()
+
+    return step
+
+
+def nnlite_inference(net: Net, n: int) -> Run:
+    """A forward pass in nnlite."""
+    import nnlite as nl
+    from nnlite import nn
+
+    nl.manual_seed(0)
+    x, _ = batch(net, n)
+    model = layers(nn, net.spec).eval()
+
+    def forward() -> Any:
+        with nl.no_grad():
+            return model(x).numpy()
+
+    return forward
+
+
+def torch_runs(torch: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
+    """Eager in both layouts, eager with the fused optimizer, and compiled in both layouts."""
+    x0, t0 = batch(net, n)
+    t = torch.from_numpy(t0)
+    runs: dict[str, Run] = {}
+
+    def add(name: str, channels_last: bool, fused: bool, compiled: bool) -> None:
+        x, model = torch.from_numpy(x0), layers(torch.nn, net.spec)
+        if channels_last:
+            x, model = (v.to(memory_format=torch.channels_last) for v in (x, model))
+        model.train(training)
+        forward = _compiled(torch, model) if compiled else model
+        kind = torch.optim.Adam if net.adam else torch.optim.SGD
+        optimizer = kind(model.parameters(), lr=0.01, fused=fused)
+        criterion = torch.nn.CrossEntropyLoss()
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            loss = criterion(forward(x), t)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        def inference() -> Any:
+            with torch.no_grad():
+                return forward(x)
+
+        runs[name] = step if training else inference
+
+    images = len(net.sample) == 3
+    add("eager", False, False, False)
+    add("compile", False, training, True)
+    if training:
+        add("eager, fused optimizer", False, True, False)
+    if images:
+        add("eager channels_last", True, training, False)
+        add("compile channels_last", True, training, True)
+    return runs
+
+
+def _compiled(torch: Any, model: Any) -> Run:
+    made: list[Any] = []
+
+    def forward(x: Any) -> Any:  # compiles when it is first called
+        if not made:
+            torch._dynamo.config.recompile_limit = 1000  # one version per network, layout and number of threads
+            made.append(torch.compile(model))
+        return made[0](x)
+
+    return forward
+
+
+def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
+    """One jitted function a step, plain SGD or Adam."""
+    jnp, lax = jax.numpy, jax.lax
+    generator = np.random.default_rng(0)
+    x, t = (jnp.asarray(v) for v in batch(net, n))
+
+    def weights(*shape: int) -> Any:
+        return jnp.asarray(generator.standard_normal(shape, np.float32) / math.sqrt(math.prod(shape[1:])))
+
+    def parameters(spec: Spec) -> list[Any]:
+        made: list[Any] = []
+        for kind, *a in spec:
+            if kind == "conv":
+                made.append((weights(a[1], a[0], a[2], a[2]), jnp.zeros(a[1]) if a[5] else None))
+            elif kind == "linear":
+                made.append((weights(a[1], a[0]), jnp.zeros(a[1])))
+            elif kind == "bn":
+                made.append((jnp.ones(a[0]), jnp.zeros(a[0])))
+            else:
+                made.append((parameters(a[0]), parameters(a[1])) if kind == "residual" else None)
+        return made
+
+    def apply(spec: Spec, values: list[Any], x: Any, key: Any) -> Any:
+        for (kind, *a), p in zip(spec, values, strict=True):
+            if kind == "conv":
+                numbers = ("NCHW", "OIHW", "NCHW")
+                x = lax.conv_general_dilated(x, p[0], (a[4], a[4]), [(a[3], a[3])] * 2, dimension_numbers=numbers)
+                x = x if p[1] is None else x + p[1][:, None, None]
+            elif kind == "linear":
+                x = x @ p[0].T + p[1]
+            elif kind == "bn":
+                axes = (0, 2, 3)
+                mean, var = (x.mean(axes, keepdims=True), x.var(axes, keepdims=True)) if training else (0.0, 1.0)
+                x = (x - mean) * lax.rsqrt(var + 1e-5) * p[0][:, None, None] + p[1][:, None, None]
+            elif kind == "relu":
+                x = jnp.maximum(x, 0)
+            elif kind == "pool":
+                x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "VALID")
+            elif kind == "avgpool":
+                x = lax.reduce_window(x, 0.0, lax.add, (1, 1, a[0], a[0]), (1, 1, a[0], a[0]), "VALID") / a[0] ** 2
+            elif kind == "flatten":
+                x = x.reshape(len(x), -1)
+            elif kind == "dropout" and training:
+                x = jnp.where(jax.random.bernoulli(key, 1 - a[0], x.shape), x / (1 - a[0]), 0)
+            elif kind == "residual":
+                x = apply(a[0], p[0], x, key) + (apply(a[1], p[1], x, key) if a[1] else x)
+        return x
+
+    def loss(values: Any, key: Any) -> Any:
+        return -jax.nn.log_softmax(apply(net.spec, values, x, key))[jnp.arange(n), t].mean()
+
+    def update(state: Any) -> Any:
+        values, m, v, count = state
+        gradient = jax.grad(loss)(values, jax.random.key(count))
+        tree = jax.tree_util.tree_map
+        if not net.adam:
+            return tree(lambda p, g: p - 0.01 * g, values, gradient), m, v, count + 1
+        m = tree(lambda m, g: 0.9 * m + 0.1 * g, m, gradient)
+        v = tree(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradient)
+        values = tree(lambda p, m, v: p - 0.001 * m / (jnp.sqrt(v) + 1e-8), values, m, v)
+        return values, m, v, count + 1
+
+    values = parameters(net.spec)
+    if not training:
+        forward = jax.jit(lambda values: apply(net.spec, values, x, None))
+        return {"jit": lambda: forward(values).block_until_ready()}
+    zeros = jax.tree_util.tree_map(jnp.zeros_like, values)
+    state = (values, zeros, jax.tree_util.tree_map(jnp.zeros_like, values), 0)
+    step = jax.jit(update, donate_argnums=0)
+
+    def run() -> None:
+        nonlocal state
+        state = jax.block_until_ready(step(state))
+
+    return {"jit": run}
+
+
+def book_step(net: Net, n: int) -> Run:
+    """Forward, backward and SGD in NumPy as the book writes them: im2col, np.dot, a class of two functions a layer."""
+    x, t = batch(net, n)
+    generator = np.random.default_rng(0)
+    stack: list[Any] = []
+    for kind, *a in net.spec:
+        if kind == "conv":
+            w = (generator.standard_normal((a[1], a[0], a[2], a[2])) * 0.01).astype(np.float32)
+            stack.append(_BookConvolution(w, np.zeros(a[1], np.float32), a[4], a[3]))
+        elif kind == "linear":
+            w = (generator.standard_normal((a[0], a[1])) * 0.01).astype(np.float32)
+            stack.append(_BookAffine(w, np.zeros(a[1], np.float32)))
+        elif kind in ("pool", "relu", "dropout", "flatten"):
+            kinds = {"pool": _BookPooling, "relu": _BookRelu, "dropout": _BookDropout, "flatten": _BookFlatten}
+            stack.append(kinds[kind]())
+
+    def step() -> None:
+        y = x
+        for layer in stack:
+            y = layer.forward(y)
+        y = np.exp(y - y.max(1, keepdims=True))
+        y /= y.sum(1, keepdims=True)
+        y[np.arange(n), t] -= 1
+        dy = y / n
+        for layer in reversed(stack):
+            dy = layer.backward(dy)
+        for layer in stack:
+            for p, g in getattr(layer, "gradients", list)():
+                p -= 0.01 * g
+
+    return step
+
+
+def _im2col(x: np.ndarray, size: int, stride: int, padding: int) -> np.ndarray:
+    n, c, h, w = x.shape
+    oh, ow = (h + 2 * padding - size) // stride + 1, (w + 2 * padding - size) // stride + 1
+    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
+    col = np.zeros((n, c, size, size, oh, ow), x.dtype)
+    for i in range(size):
+        for j in range(size):
+            col[:, :, i, j] = x[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride]
+    return col.transpose(0, 4, 5, 1, 2, 3).reshape(n * oh * ow, -1)
+
+
+def _col2im(col: np.ndarray, shape: tuple[int, ...], size: int, stride: int, padding: int) -> np.ndarray:
+    n, c, h, w = shape
+    oh, ow = (h + 2 * padding - size) // stride + 1, (w + 2 * padding - size) // stride + 1
+    col = col.reshape(n, oh, ow, c, size, size).transpose(0, 3, 4, 5, 1, 2)
+    x = np.zeros((n, c, h + 2 * padding + stride - 1, w + 2 * padding + stride - 1), col.dtype)
+    for i in range(size):
+        for j in range(size):
+            x[:, :, i : i + stride * oh : stride, j : j + stride * ow : stride] += col[:, :, i, j]
+    return x[:, :, padding : h + padding, padding : w + padding]
+
+
+class _BookConvolution:
+    def __init__(self, w: np.ndarray, b: np.ndarray, stride: int, padding: int) -> None:
+        self.w, self.b, self.geometry = w, b, (w.shape[2], stride, padding)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        size, stride, padding = self.geometry
+        oh, ow = (x.shape[2] + 2 * padding - size) // stride + 1, (x.shape[3] + 2 * padding - size) // stride + 1
+        self.shape, self.col = x.shape, _im2col(x, *self.geometry)
+        self.col_w = self.w.reshape(len(self.w), -1).T
+        y = np.dot(self.col, self.col_w) + self.b
+        return y.reshape(len(x), oh, ow, -1).transpose(0, 3, 1, 2)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dy = dy.transpose(0, 2, 3, 1).reshape(-1, len(self.w))
+        self.db = dy.sum(0)
+        self.dw = np.dot(self.col.T, dy).transpose(1, 0).reshape(self.w.shape)
+        return _col2im(np.dot(dy, self.col_w.T), self.shape, *self.geometry)
+
+    def gradients(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(self.w, self.dw), (self.b, self.db)]
+
+
+class _BookAffine:
+    def __init__(self, w: np.ndarray, b: np.ndarray) -> None:
+        self.w, self.b = w, b
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.x = x
+        return np.dot(x, self.w) + self.b
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        self.dw, self.db = np.dot(self.x.T, dy), dy.sum(0)
+        return np.dot(dy, self.w.T)
+
+    def gradients(self) -> list[tuple[np.ndarray, np.ndarray]]:
+        return [(self.w, self.dw), (self.b, self.db)]
+
+
+class _BookPooling:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        n, c, h, w = x.shape
+        col = _im2col(x, 2, 2, 0).reshape(-1, 4)
+        self.shape, self.index = x.shape, np.argmax(col, axis=1)
+        return np.max(col, axis=1).reshape(n, h // 2, w // 2, c).transpose(0, 3, 1, 2)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dy = dy.transpose(0, 2, 3, 1)
+        col = np.zeros((dy.size, 4), dy.dtype)
+        col[np.arange(dy.size), self.index] = dy.flatten()
+        return _col2im(col.reshape(dy.shape[0] * dy.shape[1] * dy.shape[2], -1), self.shape, 2, 2, 0)
+
+
+class _BookRelu:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.mask = x <= 0
+        y = x.copy()
+        y[self.mask] = 0
+        return y
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        dy[self.mask] = 0
+        return dy
+
+
+class _BookDropout:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.mask = np.random.rand(*x.shape) > 0.5  # noqa: NPY002 (the book's way)
+        return x * self.mask
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return dy * self.mask
+
+
+class _BookFlatten:
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.shape = x.shape
+        return x.reshape(len(x), -1)
+
+    def backward(self, dy: np.ndarray) -> np.ndarray:
+        return dy.reshape(self.shape)
