@@ -1,4 +1,4 @@
-"""Convolution, its three passes, and im2col."""
+"""Convolution, its three passes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ def cases(tiny: bool) -> Iterator[Case]:
         oh, ow = (h + 2 * padding - r) // stride + 1, (w + 2 * padding - r) // stride + 1
         dy = normal(n, k, oh, ow)
         label = f"{n},{c},{h},{w} to {k},{r} stride {stride} padding {padding}" + (groups > 1) * f" groups {groups}"
-        work = {"flops": 2.0 * dy.size * c // groups * r * r, "bytes": 4.0 * (x.size + dy.size), "elements": dy.size}
+        work = {"flops": 2.0 * dy.size * c // groups * r * r, "elements": dy.size}
+        work["bytes"] = 4.0 * (x.size + weight.size + dy.size)
         settings = (stride, padding, 1, groups)
 
         def forward(x=x, w=weight, r=r, s=stride, p=padding, d=dy):
@@ -41,7 +42,7 @@ def cases(tiny: bool) -> Iterator[Case]:
 
         def backward_weights(x=x, w=weight, r=r, s=stride, p=padding, d=dy):
             rows = d.transpose(0, 2, 3, 1).reshape(-1, len(w))
-            return (rows.T @ _im2col(x, r, s, p)).reshape(w.shape)
+            return (rows.T @ im2col(x, r, s, p)).reshape(w.shape)
 
         plain = groups == 1 and x.size < 1 << 21  # columns of larger ones take too much memory
         peer = lambda which: _torch(x, weight, dy, (stride, padding, groups), which)
@@ -74,23 +75,12 @@ def cases(tiny: bool) -> Iterator[Case]:
             group="conv2d backward-weights",
             **work,
         )
-        if groups > 1 or not plain:
-            continue
-        moved = {"bytes": 4.0 * dy.size, "elements": dy.size}
-        yield Case("conv2d_backward_bias", label, (dy,), lambda d=dy: d.sum((0, 2, 3)), tolerance=1e-2, **moved)
-        col = _im2col(x, r, stride, padding)
-        moved = {"bytes": 4.0 * (x.size + col.size), "elements": col.size}
-        yield Case(
-            "im2col",
-            label,
-            (x, r, stride, padding),
-            lambda x=x, r=r, s=stride, p=padding: _im2col(x, r, s, p),
-            **moved,
-        )
-        yield Case("col2im", label, (col, x.shape, r, stride, padding), **moved)
+        if plain:
+            moved = {"bytes": 4.0 * dy.size, "elements": dy.size}
+            yield Case("conv2d_backward_bias", label, (dy,), lambda d=dy: d.sum((0, 2, 3)), tolerance=1e-2, **moved)
 
 
-def _im2col(x, r, stride, padding):
+def im2col(x, r, stride, padding):
     """The usual way in NumPy: one strided slice per tap."""
     n, c, h, w = x.shape
     x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
@@ -104,7 +94,7 @@ def _im2col(x, r, stride, padding):
 
 def _forward(x, flat, r, stride, padding, shape):
     n, k, oh, ow = shape
-    return (_im2col(x, r, stride, padding) @ flat.T).reshape(n, oh, ow, k).transpose(0, 3, 1, 2)
+    return (im2col(x, r, stride, padding) @ flat.T).reshape(n, oh, ow, k).transpose(0, 3, 1, 2)
 
 
 def _torch(x, weight, dy, settings, which):

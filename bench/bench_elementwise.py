@@ -26,7 +26,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield Case("exp_backward", str(n), (a, b), lambda a=a, b=b: a * b, **three)
         yield Case("log_forward", str(n), (p,), lambda p=p: np.log(p), _torch("log", p), least_ratio=0.5, **two)
         yield Case("log_backward", str(n), (a, p), lambda a=a, p=p: a / p, **three)
-        yield Case("add", str(n), (a, b), lambda a=a, b=b: a + b, _torch_add(a, b), group="ReLU", **three)
+        yield Case("add", str(n), (a, b), lambda a=a, b=b: a + b, _torch_add(a, b), group="add", **three)
         yield Case("subtract", str(n), (a, b), lambda a=a, b=b: a - b, **three)
         yield Case("multiply", str(n), (a, b), lambda a=a, b=b: a * b, **three)
         yield Case("negative", str(n), (a,), lambda a=a: -a, **two)
@@ -38,9 +38,9 @@ def cases(tiny: bool) -> Iterator[Case]:
         def dropout(a=a, n=n, generator=generator):
             a * (generator.random(n, np.float32) > 0.5) * np.float32(2)
 
-        peer = _torch_dropout(a)
-        yield Case("dropout_forward", str(n), (a, 0.5, 1, 2), dropout, peer, **two)
-        yield Case("dropout_backward", str(n), (a, mask, 0.5), lambda a=a, m=mask: a * m * np.float32(2), **two)
+        peer, undrop = _torch_dropout(a), lambda a=a, m=mask: a * m * np.float32(2)
+        yield Case("dropout_forward", str(n), (a, 0.5, 1, 2), dropout, peer, alike=False, group="dropout", **two)
+        yield Case("dropout_backward", str(n), (a, mask, 0.5), undrop, group="dropout", **two)
 
         def drawing(draw):
             def run():

@@ -20,9 +20,9 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield Case(
             "softmax_backward", label, (dy, y), lambda d=dy, y=y: y * (d - (d * y).sum(1, keepdims=True)), **work
         )
-        loss = _torch_loss(x, t)
+        loss, back = _torch_loss(x, t), _torch_loss_backward(x, t)
         yield Case("softmax_cross_entropy_forward", label, (x, t), lambda x=x, t=t: _loss(x, t), loss, **losses)
-        yield Case("softmax_cross_entropy_backward", label, (one, y, t), lambda y=y, t=t: _gradient(y, t), **work)
+        yield Case("softmax_cross_entropy_backward", label, (one, y, t), lambda y=y, t=t: _gradient(y, t), back, **losses)
         yield Case("mse_forward", label, (x, dy), lambda x=x, d=dy: ((x - d) ** 2).mean(), tolerance=1e-3, **work)
         yield Case("mse_backward", label, (one, x, dy), lambda x=x, d=dy: (x - d) * np.float32(2 / x.size), **work)
 
@@ -54,5 +54,22 @@ def _torch_loss(x, t):
     def make(torch):
         tx, tt = torch.from_numpy(x), torch.from_numpy(t)
         return lambda: torch.nn.functional.cross_entropy(tx, tt)
+
+    return make
+
+
+def _torch_loss_backward(x, t):
+    """The two kernels that PyTorch runs for the gradient of ``cross_entropy``."""
+
+    def make(torch):
+        aten = torch.ops.aten
+        y, tt, one = torch.log_softmax(torch.from_numpy(x), 1), torch.from_numpy(t), torch.ones(())
+        count = torch.tensor(float(len(t)))
+
+        def run():
+            dy = aten.nll_loss_backward(one, y, tt, None, 1, -100, count)
+            return aten._log_softmax_backward_data(dy, y, 1, torch.float32)
+
+        return run
 
     return make

@@ -140,6 +140,31 @@ def layers(nn: Any, spec: Spec) -> Any:
     return nn.Sequential(*made)
 
 
+def weights(spec: Spec, generator: np.random.Generator | None = None) -> list[Any]:
+    """The same parameters for everyone: for each layer a tuple of arrays, for a residual block two such lists."""
+    generator = generator or np.random.default_rng(0)
+
+    def random(*shape: int) -> np.ndarray:
+        return generator.standard_normal(shape, np.float32) / np.float32(math.sqrt(math.prod(shape[1:])))
+
+    made: list[Any] = []
+    for kind, *a in spec:
+        if kind == "conv":
+            w = random(a[1], a[0], a[2], a[2])
+            made.append((w, np.zeros(a[1], np.float32)) if a[5] else (w,))
+        elif kind == "linear":
+            made.append((random(a[1], a[0]), np.zeros(a[1], np.float32)))
+        elif kind == "bn":
+            made.append((np.ones(a[0], np.float32), np.zeros(a[0], np.float32)))
+        else:
+            made.append([weights(part, generator) for part in a] if kind == "residual" else ())
+    return made
+
+
+def _leaves(values: Any) -> list[np.ndarray]:
+    return [values] if isinstance(values, np.ndarray) else [x for value in values for x in _leaves(value)]
+
+
 def nnlite_step(net: Net, n: int) -> Run:
     """The plain loop body in nnlite."""
     import nnlite as nl
@@ -147,7 +172,7 @@ def nnlite_step(net: Net, n: int) -> Run:
 
     nl.manual_seed(0)
     x, t = batch(net, n)
-    model, criterion = layers(nn, net.spec), nn.CrossEntropyLoss()
+    model, criterion = _nnlite(net), nn.CrossEntropyLoss()
     optimizer = optim.Adam(model.parameters()) if net.adam else optim.SGD(model.parameters(), lr=0.01)
 
     def step() -> Any:
@@ -160,14 +185,21 @@ def nnlite_step(net: Net, n: int) -> Run:
     return step
 
 
+def _nnlite(net: Net) -> Any:
+    from nnlite import nn
+
+    model = layers(nn, net.spec)
+    for p, values in zip(model.parameters(), _leaves(weights(net.spec)), strict=True):
+        np.copyto(p.data, values)
+    return model
+
+
 def nnlite_inference(net: Net, n: int) -> Run:
     """A forward pass in nnlite."""
     import nnlite as nl
-    from nnlite import nn
 
-    nl.manual_seed(0)
     x, _ = batch(net, n)
-    model = layers(nn, net.spec).eval()
+    model = _nnlite(net).eval()
 
     def forward() -> Any:
         with nl.no_grad():
@@ -177,19 +209,22 @@ def nnlite_inference(net: Net, n: int) -> Run:
 
 
 def torch_runs(torch: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
-    """Eager in both layouts, eager with the fused optimizer, and compiled in both layouts."""
-    x0, t0 = batch(net, n)
-    t = torch.from_numpy(t0)
-    runs: dict[str, Run] = {}
+    """Eager and compiled, in both layouts; a step with PyTorch's default optimizer and with the fused one."""
 
-    def add(name: str, channels_last: bool, fused: bool, compiled: bool) -> None:
-        x, model = torch.from_numpy(x0), layers(torch.nn, net.spec)
+    def build(channels_last: bool, fused: bool, compiled: bool) -> Run:
+        x, t = (torch.from_numpy(v) for v in batch(net, n))
+        model = layers(torch.nn, net.spec)
+        with torch.no_grad():
+            for p, values in zip(model.parameters(), _leaves(weights(net.spec)), strict=True):
+                p.copy_(torch.from_numpy(values))
         if channels_last:
             x, model = (v.to(memory_format=torch.channels_last) for v in (x, model))
         model.train(training)
         forward = _compiled(torch, model) if compiled else model
-        kind = torch.optim.Adam if net.adam else torch.optim.SGD
-        optimizer = kind(model.parameters(), lr=0.01, fused=fused)
+        adam = net.adam
+        optimizer = (torch.optim.Adam if adam else torch.optim.SGD)(
+            model.parameters(), lr=1e-3 if adam else 0.01, fused=fused
+        )
         criterion = torch.nn.CrossEntropyLoss()
 
         def step() -> Any:
@@ -203,59 +238,43 @@ def torch_runs(torch: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
             with torch.no_grad():
                 return forward(x)
 
-        runs[name] = step if training else inference
+        return step if training else inference
 
-    images = len(net.sample) == 3
-    add("eager", False, False, False)
-    add("compile", False, training, True)
+    def late(*how: bool) -> Run:
+        made: list[Run] = []
+
+        def run() -> Any:  # builds when it is first called
+            if not made:
+                made.append(build(*how))
+            return made[0]()
+
+        return run
+
+    runs = {"eager": late(False, training, False), "compile": late(False, training, True)}
     if training:
-        add("eager, fused optimizer", False, True, False)
-    if images:
-        add("eager channels_last", True, training, False)
-        add("compile channels_last", True, training, True)
+        runs["eager, default optimizer"] = late(False, False, False)
+    if len(net.sample) == 3:
+        runs["eager channels_last"] = late(True, training, False)
+        runs["compile channels_last"] = late(True, training, True)
     return runs
 
 
-def _compiled(torch: Any, model: Any) -> Run:
-    made: list[Any] = []
-
-    def forward(x: Any) -> Any:  # compiles when it is first called
-        if not made:
-            torch._dynamo.config.recompile_limit = 1000  # one version per network, layout and number of threads
-            made.append(torch.compile(model))
-        return made[0](x)
-
-    return forward
+def _compiled(torch: Any, model: Any) -> Any:
+    torch._dynamo.config.recompile_limit = 1000  # one version per network, layout and number of threads
+    return torch.compile(model)
 
 
 def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
     """One jitted function a step, plain SGD or Adam."""
     jnp, lax = jax.numpy, jax.lax
-    generator = np.random.default_rng(0)
     x, t = (jnp.asarray(v) for v in batch(net, n))
-
-    def weights(*shape: int) -> Any:
-        return jnp.asarray(generator.standard_normal(shape, np.float32) / math.sqrt(math.prod(shape[1:])))
-
-    def parameters(spec: Spec) -> list[Any]:
-        made: list[Any] = []
-        for kind, *a in spec:
-            if kind == "conv":
-                made.append((weights(a[1], a[0], a[2], a[2]), jnp.zeros(a[1]) if a[5] else None))
-            elif kind == "linear":
-                made.append((weights(a[1], a[0]), jnp.zeros(a[1])))
-            elif kind == "bn":
-                made.append((jnp.ones(a[0]), jnp.zeros(a[0])))
-            else:
-                made.append((parameters(a[0]), parameters(a[1])) if kind == "residual" else None)
-        return made
 
     def apply(spec: Spec, values: list[Any], x: Any, key: Any) -> Any:
         for (kind, *a), p in zip(spec, values, strict=True):
             if kind == "conv":
                 numbers = ("NCHW", "OIHW", "NCHW")
                 x = lax.conv_general_dilated(x, p[0], (a[4], a[4]), [(a[3], a[3])] * 2, dimension_numbers=numbers)
-                x = x if p[1] is None else x + p[1][:, None, None]
+                x = x + p[1][:, None, None] if len(p) > 1 else x
             elif kind == "linear":
                 x = x @ p[0].T + p[1]
             elif kind == "bn":
@@ -281,16 +300,17 @@ def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
 
     def update(state: Any) -> Any:
         values, m, v, count = state
-        gradient = jax.grad(loss)(values, jax.random.key(count))
+        cost, gradient = jax.value_and_grad(loss)(values, jax.random.key(count))
         tree = jax.tree_util.tree_map
         if not net.adam:
-            return tree(lambda p, g: p - 0.01 * g, values, gradient), m, v, count + 1
+            return cost, (tree(lambda p, g: p - 0.01 * g, values, gradient), m, v, count + 1)
         m = tree(lambda m, g: 0.9 * m + 0.1 * g, m, gradient)
         v = tree(lambda v, g: 0.999 * v + 0.001 * g * g, v, gradient)
-        values = tree(lambda p, m, v: p - 0.001 * m / (jnp.sqrt(v) + 1e-8), values, m, v)
-        return values, m, v, count + 1
+        rate = 1e-3 * jnp.sqrt(1 - 0.999 ** (count + 1.0)) / (1 - 0.9 ** (count + 1.0))
+        values = tree(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), values, m, v)
+        return cost, (values, m, v, count + 1)
 
-    values = parameters(net.spec)
+    values = jax.tree_util.tree_map(jnp.asarray, weights(net.spec))
     if not training:
         forward = jax.jit(lambda values: apply(net.spec, values, x, None))
         return {"jit": lambda: forward(values).block_until_ready()}
@@ -298,44 +318,61 @@ def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
     state = (values, zeros, jax.tree_util.tree_map(jnp.zeros_like, values), 0)
     step = jax.jit(update, donate_argnums=0)
 
-    def run() -> None:
+    def run() -> Any:
         nonlocal state
-        state = jax.block_until_ready(step(state))
+        cost, state = jax.block_until_ready(step(state))
+        return cost
 
     return {"jit": run}
 
 
 def book_step(net: Net, n: int) -> Run:
-    """Forward, backward and SGD in NumPy as the book writes them: im2col, np.dot, a class of two functions a layer."""
+    """Forward, backward and update in NumPy as the book writes them: im2col, np.dot, a class of two functions a layer.
+
+    In float32 throughout, as the others; the book's own arrays are float64.
+    """
     x, t = batch(net, n)
-    generator = np.random.default_rng(0)
     stack: list[Any] = []
-    for kind, *a in net.spec:
+    for (kind, *a), p in zip(net.spec, weights(net.spec), strict=True):
         if kind == "conv":
-            w = (generator.standard_normal((a[1], a[0], a[2], a[2])) * 0.01).astype(np.float32)
-            stack.append(_BookConvolution(w, np.zeros(a[1], np.float32), a[4], a[3]))
+            stack.append(_BookConvolution(p[0], p[1], a[4], a[3]))
         elif kind == "linear":
-            w = (generator.standard_normal((a[0], a[1])) * 0.01).astype(np.float32)
-            stack.append(_BookAffine(w, np.zeros(a[1], np.float32)))
+            stack.append(_BookAffine(np.ascontiguousarray(p[0].T), p[1]))
         elif kind in ("pool", "relu", "dropout", "flatten"):
             kinds = {"pool": _BookPooling, "relu": _BookRelu, "dropout": _BookDropout, "flatten": _BookFlatten}
             stack.append(kinds[kind]())
+    optimizer = _BookAdam()
 
-    def step() -> None:
+    def step() -> Any:
         y = x
         for layer in stack:
             y = layer.forward(y)
         y = np.exp(y - y.max(1, keepdims=True))
         y /= y.sum(1, keepdims=True)
+        loss = -np.log(y[np.arange(n), t] + 1e-7).mean()
         y[np.arange(n), t] -= 1
         dy = y / n
         for layer in reversed(stack):
             dy = layer.backward(dy)
-        for layer in stack:
-            for p, g in getattr(layer, "gradients", list)():
-                p -= 0.01 * g
+        optimizer.update([pair for layer in stack for pair in getattr(layer, "gradients", list)()])
+        return loss
 
     return step
+
+
+class _BookAdam:
+    def __init__(self) -> None:
+        self.count, self.m, self.v = 0, [], []  # type: ignore[var-annotated]
+
+    def update(self, pairs: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        if not self.m:
+            self.m, self.v = ([np.zeros_like(p) for p, _ in pairs] for _ in range(2))
+        self.count += 1
+        rate = 1e-3 * math.sqrt(1 - 0.999**self.count) / (1 - 0.9**self.count)
+        for (p, g), m, v in zip(pairs, self.m, self.v, strict=True):
+            m += (1 - 0.9) * (g - m)
+            v += (1 - 0.999) * (g**2 - v)
+            p -= rate * m / (np.sqrt(v) + 1e-7)
 
 
 def _im2col(x: np.ndarray, size: int, stride: int, padding: int) -> np.ndarray:

@@ -91,7 +91,7 @@ struct Lanes {
   static uint32_t below(int64_t n) { return n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1; }
   uint32_t mask;
 #else
-  Lanes(int64_t first, int64_t last) : first(first > 0 ? first : 0), last(last) {}
+  Lanes(int64_t first, int64_t last) : first(first > 0 ? first : 0), last(last > 0 ? last : 0) {}
   int64_t first, last;
 #endif
 };
@@ -108,6 +108,22 @@ static inline void store(float* p, Vec<float> v, Lanes n) {
 static inline void store(double* p, Vec<double> v, Lanes n) {
   _mm512_mask_storeu_pd(p, static_cast<__mmask8>(n.mask), v);
 }
+#elif defined(__AVX2__)
+static inline __m256i lane_mask(const float*, Lanes n) {
+  const __m256i i = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+  const int first = static_cast<int>(n.first < 8 ? n.first : 8), last = static_cast<int>(n.last < 8 ? n.last : 8);
+  return _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(first), i),
+                             _mm256_cmpgt_epi32(_mm256_set1_epi32(last), i));
+}
+static inline __m256i lane_mask(const double*, Lanes n) {
+  const __m256i i = _mm256_setr_epi64x(0, 1, 2, 3);
+  return _mm256_andnot_si256(_mm256_cmpgt_epi64(_mm256_set1_epi64x(n.first), i),
+                             _mm256_cmpgt_epi64(_mm256_set1_epi64x(n.last), i));
+}
+static inline Vec<float> load(const float* p, Lanes n) { return _mm256_maskload_ps(p, lane_mask(p, n)); }
+static inline Vec<double> load(const double* p, Lanes n) { return _mm256_maskload_pd(p, lane_mask(p, n)); }
+static inline void store(float* p, Vec<float> v, Lanes n) { _mm256_maskstore_ps(p, lane_mask(p, n), v); }
+static inline void store(double* p, Vec<double> v, Lanes n) { _mm256_maskstore_pd(p, lane_mask(p, n), v); }
 #else
 template <class T>
 static inline Vec<T> load(const T* p, Lanes n) {

@@ -40,6 +40,15 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((3, 2, 14, 15), (2, 2, 2, 2), {"padding": 0}),  # blocks of 512 that end inside a sample
     ((1, 2, 4, 35), (33, 2, 3, 3), {"padding": 1}),
     ((5, 20, 9, 17), (17, 20, 3, 3), {"padding": 1}),
+    ((2, 3, 6, 16), (7, 3, 3, 3), {"padding": 1}),  # rows of whole vectors, with a border
+    ((2, 2, 9, 65), (5, 2, 3, 5), {"stride": 2, "padding": (1, 2)}),  # rows of 33, every other column
+    ((3, 2, 70, 34), (6, 2, 3, 3), {}),  # several bands of rows
+    ((6, 6, 7, 7), (50, 6, 3, 3), {"padding": 1}),  # pixels of several images in one panel
+    ((4, 2, 5, 5), (50, 2, 2, 2), {"stride": 2, "padding": 1}),
+    ((1, 58, 3, 16), (7, 58, 3, 3), {"padding": 1}),  # 522 products per output, rows of whole vectors
+    ((9, 58, 3, 3), (50, 58, 3, 3), {"padding": 1}),  # the same from packed pixels
+    ((23, 20, 5, 5), (95, 20, 3, 3), {"padding": 1}),  # a large dweight: blocks are added tile by tile
+    ((3, 21, 14, 14), (80, 21, 3, 5), {"padding": (1, 2), "stride": (2, 1)}),
 ]
 
 # x, kernel_size, options

@@ -28,6 +28,12 @@ SIZES = [
     (5, 100, 64),
     (100, 5, 3),
     (49, 65, 40),
+    (8, 17, 16),  # few rows
+    (7, 33, 31),
+    (2, 15, 1030),
+    (9, 16, 17),
+    (13, 20, 2100),  # more blocks of K than are packed at once
+    (60, 70, 600),  # both operands packed
 ]
 
 REFUSALS: list[Refusal] = [
@@ -139,6 +145,21 @@ def test_linear_backward_bias(backend: ModuleType, rows: int, dtype: npt.DTypeLi
 def test_linear_backward_bias_of_special_values(backend: ModuleType) -> None:
     assert_op(backend, "linear_backward_bias", specials((5, 40), np.float32))
     assert_op(backend, "linear_backward_bias", np.full((3, 2), -0.0, np.float32))
+
+
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), [(False, False), (False, True), (True, False), (True, True)])
+def test_a_rectangle_of_a_large_product_has_the_same_bits_alone(
+    backend: ModuleType, transpose_a: bool, transpose_b: bool
+) -> None:
+    if backend.__name__.endswith("reference"):
+        pytest.skip("the reference has no rectangles")
+    m, n, k = 100, 1500, 1100
+    if backend.__name__.endswith("baseline"):
+        m, n = 40, 700  # its fma is software
+    a, b = numbers((m, k), np.float32), numbers((k, n), np.float32, 1)
+    whole = backend.gemm(a.T.copy() if transpose_a else a, b.T.copy() if transpose_b else b, transpose_a, transpose_b)
+    rows, columns = slice(m - 3, m), slice(n - 221, n - 199)
+    assert_same_bits(whole[rows, columns], backend.gemm(a[rows], b[:, columns]))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -104,14 +104,15 @@ struct Window {
       for (int64_t b = 0; b < all; b += W) store(to + b, load(line + b, Lanes(0, all - b)));
       return;
     }
-    const Lanes first_vector(first, last);
+    const Lanes lanes[2] = {Lanes(first, last), Lanes(first - W, last - W)};
     for (int64_t i = 0; i < rows; ++i, y += down, line += next, to += width) {
       if (y < 0 || y >= height) {
         for (int64_t b = 0; b < width; b += W) store(to + b, Vec<T>{});
       } else if (step == 1) {
         // Whole vectors, whose overhang the next row overwrites.
-        store(to, load(line, first_vector));
-        for (int64_t b = W; b < width; b += W) store(to + b, load(line + b, Lanes(first - b, last - b)));
+        store(to, load(line, lanes[0]));
+        if (width > W) store(to + W, load(line + W, lanes[1]));
+        for (int64_t b = 2 * W; b < width; b += W) store(to + b, load(line + b, Lanes(first - b, last - b)));
       } else {
         int64_t b = 0;
         for (; b < first; ++b) to[b] = T(0);
@@ -211,6 +212,7 @@ void pack_patches(const T* window, const Window& layout, const int64_t* taps, in
 }
 
 constexpr int64_t kWindowBytes = 256 << 10;
+constexpr int64_t kGrainWork = 1 << 20;  // multiply-adds that take about 10 us
 
 // The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
 // by (channel, i, j).
@@ -235,11 +237,12 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   }
   const Scratch<int64_t> packed_taps(packs ? k + 1 : 1);
   for (int64_t i = 0; packs && i < k; ++i) packed_taps[i] = i * kNR;
-  // Few pieces leave threads idle: then a piece's output channels are divided, too.
-  const Parts divisions(
-      m, std::max<int64_t>(kMR, ceil_div(m, num_threads() == 1 ? 1 : ceil_div(4 * num_threads(), pieces.count))));
-  const Parts panels(divisions.size(0), kMR);
-  parallel_for(0, pieces.count * divisions.count, 1, [&](int64_t begin, int64_t end) {
+  // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
+  const int64_t work = n * m * std::max<int64_t>(k, 1) * pixels;
+  const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
+  const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
+  const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
+  parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
     const Scratch<T> window(pieces.images * layout.image + kNR);
     const Scratch<T> packed(packs ? kNR * (k + 1) : 1);
     T buffer[kMR * kNR];
@@ -503,7 +506,8 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     const Scratch<T> sums(wave * k * wide);
     for (int64_t first = 0; first < blocks; first += wave) {
       const int64_t count = std::min(wave, blocks - first);
-      parallel_for(0, count, std::max<int64_t>(1, count / (8 * num_threads())), [&](int64_t begin, int64_t end) {
+      const int64_t grain = std::max(count / (8 * num_threads()), kGrainWork / (kBlock * k * wide));
+      parallel_for(0, count, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
         const Scratch<T> window(window_size), columns(dy_size);
         const Scratch<PixelRun> runs(kBlock);
         for (int64_t b = begin; b < end; ++b) {

@@ -98,6 +98,32 @@ class Poller {
   int64_t last_ = milliseconds();
 };
 
+// Moves this thread to the CPU that is `steps` further among those it may use, and leaves it free to move on. A new
+// thread begins on its creator's CPU, and some kernels keep waking it there, behind its creator, who never waits.
+void start_elsewhere([[maybe_unused]] int from, [[maybe_unused]] int steps) {
+#if defined(__linux__)
+  cpu_set_t allowed, target;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  int cpu = from;
+  for (int i = 0; i < steps % CPU_COUNT(&allowed); ++i) {
+    do {
+      cpu = (cpu + 1) % CPU_SETSIZE;
+    } while (!CPU_ISSET(cpu, &allowed));
+  }
+  CPU_ZERO(&target);
+  CPU_SET(cpu, &target);
+  if (sched_setaffinity(0, sizeof target, &target) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+#endif
+}
+
+int current_cpu() {
+#if defined(__linux__)
+  return std::max(0, sched_getcpu());
+#else
+  return 0;
+#endif
+}
+
 // Every thread takes the grains of its own part, so that it finds in its cache what it wrote last time, and then those
 // that others have left. The caller never waits for a thread that has not begun: on a busy machine that would cost a
 // time slice, a thousand times the work.
@@ -106,7 +132,7 @@ class Pool {
   explicit Pool(int workers) : workers_(workers), cursors_(new Cursor[workers + 1]) {
     // Where the system starts no more threads, those that run take the grains of the missing ones.
     try {
-      for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i).detach();
+      for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i, current_cpu()).detach();
     } catch (const std::system_error&) {
     }
   }
@@ -175,8 +201,9 @@ class Pool {
     return false;
   }
 
-  void work(int part) {
+  void work(int part, int creators_cpu) {
     FloatState specified;
+    start_elsewhere(creators_cpu, part);
     uint32_t seen = 0;
     for (;;) {
       uint32_t epoch = epoch_.load(std::memory_order_acquire);

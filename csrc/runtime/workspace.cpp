@@ -6,43 +6,35 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <map>
 #include <mutex>
 #include <new>
+#include <set>
+#include <utility>
+
+// Small blocks are kept in lists by size class. Large ones are cut from segments of address space: the smallest hole
+// that is large enough, the lowest of several; neighbouring holes are joined. So the same training step finds its
+// memory again whatever sizes it asks for in what order, and what the process holds is about what it uses at its peak.
+// Nothing of that is given back: the next step wants it again.
 
 namespace nnlite {
 namespace {
 
 constexpr size_t kAlign = 64;
-constexpr size_t kHuge = size_t{2} << 20;  // from this size on, blocks are aligned for and advised to use huge pages
-constexpr size_t kSpare = size_t{64} << 20;
-constexpr int kSteps = 8;  // size classes per power of two: at most 12.5 % of a block is unused
-constexpr int kClasses = 64 * kSteps;
+constexpr size_t kPage = 4096;
+constexpr size_t kLarge = size_t{64} << 10;     // from this size on, blocks are cut from segments
+constexpr size_t kSegment = size_t{1} << 30;    // only what is used of it takes memory
+constexpr size_t kHuge = size_t{2} << 20;       // alignment of segments, for huge pages
+constexpr size_t kMostIdle = size_t{16} << 20;  // in the lists of small blocks
+constexpr int kSteps = 8;                       // size classes per power of two: at most 12.5 % of a block is unused
+constexpr int kClasses = 17 * kSteps;
 
-// Stands in the 64 bytes before every block. Idle blocks are in two lists, newest first: all of them, and those of
-// their size class.
+// Stands in the 64 bytes before every block.
 struct Header {
-  struct Link {
-    Header *newer, *older;
-  };
-  int size_class;
-  Link all, same;
+  size_t size;  // with the header
+  Header* next;
 };
 static_assert(sizeof(Header) <= kAlign);
-
-struct List {
-  Header *newest = nullptr, *oldest = nullptr;
-
-  void add(Header* h, Header::Link Header::* link) {
-    h->*link = {nullptr, newest};
-    (newest ? (newest->*link).newer : oldest) = h;
-    newest = h;
-  }
-  void remove(Header* h, Header::Link Header::* link) {
-    const Header::Link at = h->*link;
-    (at.newer ? (at.newer->*link).older : newest) = at.older;
-    (at.older ? (at.older->*link).newer : oldest) = at.newer;
-  }
-};
 
 size_t class_bytes(int size_class) {
   const size_t base = size_t{1} << (size_class / kSteps);
@@ -56,76 +48,121 @@ int class_of(size_t bytes) {
   return exponent * kSteps + static_cast<int>((bytes - (size_t{1} << exponent) + step - 1) / step);
 }
 
+class Holes {
+ public:
+  // A place of `size` bytes, or nullptr.
+  char* take(size_t size) {
+    const auto found = by_size_.lower_bound({size, nullptr});
+    if (found == by_size_.end()) return nullptr;
+    const auto [length, place] = *found;
+    by_size_.erase(found);
+    by_place_.erase(place);
+    if (length > size) insert(place + size, length - size);
+    return place;
+  }
+
+  void add(char* place, size_t size) {
+    const auto after = by_place_.lower_bound(place);
+    if (after != by_place_.end() && place + size == after->first) {
+      size += after->second;
+      remove(after->first, after->second);
+    }
+    const auto next = by_place_.lower_bound(place);
+    if (next != by_place_.begin()) {
+      const auto [before, length] = *std::prev(next);
+      if (before + length == place) {
+        remove(before, length);
+        place = before;
+        size += length;
+      }
+    }
+    insert(place, size);
+  }
+
+ private:
+  void insert(char* place, size_t size) {
+    by_place_.emplace(place, size);
+    by_size_.emplace(size, place);
+  }
+  void remove(char* place, size_t size) {
+    by_place_.erase(place);
+    by_size_.erase({size, place});
+  }
+
+  std::map<char*, size_t> by_place_;
+  std::set<std::pair<size_t, char*>> by_size_;
+};
+
 std::mutex mutex;
-List idle, idle_of_class[kClasses];
-size_t bytes_in_use = 0, bytes_idle = 0, peak_in_use = 0;
-
-void keep(Header* h) {
-  idle.add(h, &Header::all);
-  idle_of_class[h->size_class].add(h, &Header::same);
-  bytes_idle += class_bytes(h->size_class);
-}
-
-Header* take(Header* h) {
-  idle.remove(h, &Header::all);
-  idle_of_class[h->size_class].remove(h, &Header::same);
-  bytes_idle -= class_bytes(h->size_class);
-  return h;
-}
-
-void count_in_use(size_t size) {
-  bytes_in_use += size;
-  peak_in_use = std::max(peak_in_use, bytes_in_use);
-}
+Header* small_blocks[kClasses];
+size_t small_idle = 0;
+Holes* holes = new Holes;  // never destroyed: arrays outlive static objects
 
 void before_fork() { mutex.lock(); }
 void after_fork() { mutex.unlock(); }
 
-void discard(Header* header) { std::free(header); }
+// More address space for blocks of `size` bytes; false if there is none.
+bool add_segment(size_t size) {
+  size = (size + kHuge - 1) & ~(kHuge - 1);
+  for (const size_t bytes : {std::max(size, kSegment), size}) {
+    void* const raw = mmap(nullptr, bytes + kHuge, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (raw == MAP_FAILED) continue;
+    char* const begin = reinterpret_cast<char*>((reinterpret_cast<size_t>(raw) + kHuge - 1) & ~(kHuge - 1));
+#if defined(MADV_HUGEPAGE)
+    madvise(begin, bytes, MADV_HUGEPAGE);
+#endif
+    holes->add(begin, bytes);
+    return true;
+  }
+  return false;
+}
+
+Header* acquire_large(size_t size) {
+  char* place = holes->take(size);
+  if (place == nullptr && add_segment(size)) place = holes->take(size);
+  return reinterpret_cast<Header*>(place);
+}
+
+Header* acquire_small(size_t size, int size_class) {
+  Header* const header = small_blocks[size_class];
+  if (header == nullptr) return static_cast<Header*>(std::aligned_alloc(kAlign, size));
+  small_blocks[size_class] = header->next;
+  small_idle -= size;
+  return header;
+}
 
 }  // namespace
 
 void* acquire(size_t bytes) {
   if (bytes > (size_t{1} << 62)) throw std::bad_alloc();
-  const int size_class = class_of(bytes + kAlign);
-  const size_t size = class_bytes(size_class);
-  {
-    const std::lock_guard<std::mutex> lock(mutex);
-    static const int registered = pthread_atfork(before_fork, after_fork, after_fork);
-    (void)registered;
-    // A block that is up to half as large again is better than a fresh one.
-    for (int c = size_class; c <= std::min(size_class + kSteps / 2, kClasses - 1); ++c) {
-      if (idle_of_class[c].newest == nullptr) continue;
-      count_in_use(class_bytes(c));
-      return reinterpret_cast<char*>(take(idle_of_class[c].newest)) + kAlign;
-    }
-    count_in_use(size);
-  }
-  const bool huge = size >= kHuge;
-  auto* const header = static_cast<Header*>(
-      std::aligned_alloc(huge ? kHuge : kAlign, (size + (huge ? kHuge : kAlign) - 1) & ~((huge ? kHuge : kAlign) - 1)));
-  if (header == nullptr) {
-    const std::lock_guard<std::mutex> lock(mutex);
-    bytes_in_use -= size;
-    throw std::bad_alloc();
-  }
-#if defined(MADV_HUGEPAGE)
-  if (huge) madvise(header, size, MADV_HUGEPAGE);
-#endif
-  header->size_class = size_class;
+  size_t size = bytes + kAlign;
+  const bool small = size < kLarge && class_bytes(class_of(size)) < kLarge;
+  const int size_class = small ? class_of(size) : 0;
+  size = small ? class_bytes(size_class) : std::max(kLarge, (size + kPage - 1) & ~(kPage - 1));
+  const std::lock_guard<std::mutex> lock(mutex);
+  static const int registered = pthread_atfork(before_fork, after_fork, after_fork);
+  (void)registered;
+  Header* const header = small ? acquire_small(size, size_class) : acquire_large(size);
+  if (header == nullptr) throw std::bad_alloc();
+  header->size = size;
   return reinterpret_cast<char*>(header) + kAlign;
 }
 
 void release(void* block) noexcept {
   if (block == nullptr) return;
   auto* const header = reinterpret_cast<Header*>(static_cast<char*>(block) - kAlign);
-  const size_t size = class_bytes(header->size_class);
-  // In all the program keeps a little more than it has used at its peak, because what lies idle is not always of the
-  // sizes that are wanted next. What has lain idle longest goes first.
+  const size_t size = header->size;
   const std::lock_guard<std::mutex> lock(mutex);
-  bytes_in_use -= size;
-  keep(header);
-  while (bytes_in_use + bytes_idle > peak_in_use + peak_in_use / 4 + kSpare) discard(take(idle.oldest));
+  if (size >= kLarge) {
+    holes->add(reinterpret_cast<char*>(header), size);
+  } else if (small_idle + size <= kMostIdle) {
+    Header*& first = small_blocks[class_of(size)];
+    header->next = first;
+    first = header;
+    small_idle += size;
+  } else {
+    std::free(header);
+  }
 }
 
 }  // namespace nnlite
