@@ -1,7 +1,5 @@
 #include "ops/gemm.h"
 
-#include <cstring>
-
 #include "lane_sum.h"
 #include "ops/gemm_core.h"
 
@@ -102,8 +100,8 @@ void gemm_few_rows(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
 constexpr int64_t kGroupBytes = 5 << 18;    // packed B at a time: a part of L2
 constexpr int64_t kSmallBytes = 128 << 10;  // a matrix that the caches hold as it lies
 constexpr int64_t kFewRows = 2 * kMR;       // so few that packing would cost more than it saves
-constexpr int64_t kPackedPanels = 8;        // of a transposed A at a time
-constexpr int64_t kAStride = 8;             // kMR rows and two to spare, so that copies have a fixed size
+constexpr int64_t kTurnedBytes = 32 << 10;
+constexpr int64_t kTurnedPanels = 32;  // of a transposed A at a time
 
 // A rectangle of C: its rows, and its columns in vectors.
 struct Piece {
@@ -135,38 +133,24 @@ void pack_b(GemmSize s, const T* b, int64_t k0, int64_t kc, int64_t vector, cons
   }
 }
 
-// Panels [first, last) of a transposed A, kc rows of it from a on, each packed as [k][kAStride].
-template <class T>
-void pack_a(GemmSize s, const T* a, int64_t kc, const Parts& panels, int64_t first, int64_t last, const T* end, T* to) {
-  for (int64_t k = 0; k < kc; ++k) {
-    for (int64_t i = first; i < last; ++i) {
-      const T* const from = a + k * s.m + panels.first(i);
-      T* const row = to + ((i - first) * kc + k) * kAStride;
-      if (from + kAStride <= end) {
-        std::memcpy(row, from, kAStride * sizeof(T));
-      } else {
-        std::copy(from, end, row);
-      }
-    }
-  }
-}
-
 template <class T>
 void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece piece) {
   constexpr int W = kLanes<T>;
   const Parts panels(piece.rows, kMR);
   const bool packs =
       s.transpose_b || (piece.rows > kFewRows && s.k * s.n * static_cast<int64_t>(sizeof(T)) > kSmallBytes);
-  const bool packs_a =
-      s.transpose_a && piece.vectors > kNV && s.m * s.k * static_cast<int64_t>(sizeof(T)) > kSmallBytes;
+  // A transposed A is turned into rows: the micro-kernel reads rows faster than columns.
+  const bool turns =
+      s.transpose_a && piece.vectors >= kNV && s.m * s.k * static_cast<int64_t>(sizeof(T)) >= kTurnedBytes;
   // B is worked through in groups of columns and blocks of K that stay in L2 once packed: all columns if they fit with
   // one block, else up to four blocks, so that C is not read and written once per block.
   const int64_t room = kGroupBytes / static_cast<int64_t>(W * sizeof(T));  // vectors
-  const int64_t group_k =
-      std::min(std::max<int64_t>(s.k, 1), std::clamp(room / piece.vectors / kBlock, int64_t{1}, int64_t{4}) * kBlock);
+  // A transposed A is gathered from K rows, a few bytes of each: one block at a time, for many panels.
+  const int64_t most_blocks = turns ? 1 : std::clamp<int64_t>(room / piece.vectors / kBlock, 1, 4);
+  const int64_t group_k = std::min(std::max<int64_t>(s.k, 1), most_blocks * kBlock);
   const Parts groups(piece.vectors, packs ? std::max<int64_t>(kNV, room / group_k) : piece.vectors);
   const Scratch<T> packed((packs ? groups.size(0) : kNV) * W * group_k);
-  const Scratch<T> packed_a(packs_a ? kPackedPanels * kAStride * group_k : 1);
+  const Scratch<T> turned(turns ? kTurnedPanels * kMR * group_k + W : 1);
   for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += group_k) {
     const int64_t kc = std::min(group_k, s.k - k0);
     const bool last = k0 + kc >= s.k;
@@ -185,12 +169,13 @@ void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece pie
         check_interrupt();
         const int64_t row = piece.row + panels.first(i), rows = panels.size(i);
         Left<T> left = s.transpose_a ? Left<T>{a + k0 * s.m + row, 1, s.m} : Left<T>{a + row * s.k + k0, s.k, 1};
-        if (packs_a) {
-          if (i % kPackedPanels == 0) {
-            pack_a(s, a + k0 * s.m + piece.row, kc, panels, i, std::min(i + kPackedPanels, panels.count), a + s.m * s.k,
-                   packed_a.get());
+        if (turns) {
+          const int64_t next = std::min(i + kTurnedPanels, panels.count),
+                        begin = panels.first(i / kTurnedPanels * kTurnedPanels);
+          if (i % kTurnedPanels == 0) {
+            pack_transposed(a + k0 * s.m + row, s.m, kc, panels.first(next) - begin, turned.get(), kc, kc);
           }
-          left = {packed_a.get() + i % kPackedPanels * kc * kAStride, 1, kAStride};
+          left = {turned.get() + (panels.first(i) - begin) * kc, kc, 1};
         }
         for (int64_t t = 0; t < tiles.count; ++t) {
           const int64_t column = (vector + tiles.first(t)) * W, vectors = tiles.size(t);
