@@ -22,7 +22,9 @@ def cases(tiny: bool) -> Iterator[Case]:
         )
         loss, back = _torch_loss(x, t), _torch_loss_backward(x, t)
         yield Case("softmax_cross_entropy_forward", label, (x, t), lambda x=x, t=t: _loss(x, t), loss, **losses)
-        yield Case("softmax_cross_entropy_backward", label, (one, y, t), lambda y=y, t=t: _gradient(y, t), back, **losses)
+        yield Case(
+            "softmax_cross_entropy_backward", label, (one, y, t), lambda y=y, t=t: _gradient(y, t), back, **losses
+        )
         yield Case("mse_forward", label, (x, dy), lambda x=x, d=dy: ((x - d) ** 2).mean(), tolerance=1e-3, **work)
         yield Case("mse_backward", label, (one, x, dy), lambda x=x, d=dy: (x - d) * np.float32(2 / x.size), **work)
 

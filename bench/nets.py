@@ -140,8 +140,11 @@ def layers(nn: Any, spec: Spec) -> Any:
     return nn.Sequential(*made)
 
 
-def weights(spec: Spec, generator: np.random.Generator | None = None) -> list[Any]:
-    """The same parameters for everyone: for each layer a tuple of arrays, for a residual block two such lists."""
+def weights(spec: Spec, generator: np.random.Generator | None = None, statistics: bool = False) -> list[Any]:
+    """The same parameters for everyone: for each layer a tuple of arrays, for a residual block two such lists.
+
+    With ``statistics``, those of a batch normalisation are followed by the running mean and variance of a new model.
+    """
     generator = generator or np.random.default_rng(0)
 
     def random(*shape: int) -> np.ndarray:
@@ -155,9 +158,10 @@ def weights(spec: Spec, generator: np.random.Generator | None = None) -> list[An
         elif kind == "linear":
             made.append((random(a[1], a[0]), np.zeros(a[1], np.float32)))
         elif kind == "bn":
-            made.append((np.ones(a[0], np.float32), np.zeros(a[0], np.float32)))
+            ones, zeros = np.ones(a[0], np.float32), np.zeros(a[0], np.float32)
+            made.append((ones, zeros, zeros, ones) if statistics else (ones, zeros))
         else:
-            made.append([weights(part, generator) for part in a] if kind == "residual" else ())
+            made.append([weights(part, generator, statistics) for part in a] if kind == "residual" else ())
     return made
 
 
@@ -208,44 +212,50 @@ def nnlite_inference(net: Net, n: int) -> Run:
     return forward
 
 
-def torch_runs(torch: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
-    """Eager and compiled, in both layouts; a step with PyTorch's default optimizer and with the fused one."""
+def _torch_run(torch: Any, net: Net, n: int, training: bool, channels_last: bool, fused: bool, compiled: bool) -> Run:
+    x, t = (torch.from_numpy(v) for v in batch(net, n))
+    model = layers(torch.nn, net.spec)
+    with torch.no_grad():
+        for p, values in zip(model.parameters(), _leaves(weights(net.spec)), strict=True):
+            p.copy_(torch.from_numpy(values))
+    if channels_last:
+        x, model = (v.to(memory_format=torch.channels_last) for v in (x, model))
+    model.train(training)
+    forward = _compiled(torch, model) if compiled else model
+    if net.adam:
+        optimizer = torch.optim.Adam(model.parameters(), fused=fused)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=fused)
+    criterion = torch.nn.CrossEntropyLoss()
 
-    def build(channels_last: bool, fused: bool, compiled: bool) -> Run:
-        x, t = (torch.from_numpy(v) for v in batch(net, n))
-        model = layers(torch.nn, net.spec)
+    def step() -> Any:
+        optimizer.zero_grad()
+        loss = criterion(forward(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    def inference() -> Any:
         with torch.no_grad():
-            for p, values in zip(model.parameters(), _leaves(weights(net.spec)), strict=True):
-                p.copy_(torch.from_numpy(values))
-        if channels_last:
-            x, model = (v.to(memory_format=torch.channels_last) for v in (x, model))
-        model.train(training)
-        forward = _compiled(torch, model) if compiled else model
-        adam = net.adam
-        optimizer = (torch.optim.Adam if adam else torch.optim.SGD)(
-            model.parameters(), lr=1e-3 if adam else 0.01, fused=fused
-        )
-        criterion = torch.nn.CrossEntropyLoss()
+            return forward(x)
 
-        def step() -> Any:
-            optimizer.zero_grad()
-            loss = criterion(forward(x), t)
-            loss.backward()
-            optimizer.step()
-            return loss
+    return step if training else inference
 
-        def inference() -> Any:
-            with torch.no_grad():
-                return forward(x)
 
-        return step if training else inference
+def torch_step(torch: Any, net: Net, n: int) -> Run:
+    """The plain loop body in PyTorch, eager."""
+    return _torch_run(torch, net, n, True, False, True, False)
+
+
+def torch_runs(torch: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
+    """Eager and compiled, in both layouts; a step also with the optimizer that PyTorch takes by default."""
 
     def late(*how: bool) -> Run:
         made: list[Run] = []
 
         def run() -> Any:  # builds when it is first called
             if not made:
-                made.append(build(*how))
+                made.append(_torch_run(torch, net, n, training, *how))
             return made[0]()
 
         return run
@@ -278,8 +288,10 @@ def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
             elif kind == "linear":
                 x = x @ p[0].T + p[1]
             elif kind == "bn":
-                axes = (0, 2, 3)
-                mean, var = (x.mean(axes, keepdims=True), x.var(axes, keepdims=True)) if training else (0.0, 1.0)
+                if training:
+                    mean, var = x.mean((0, 2, 3), keepdims=True), x.var((0, 2, 3), keepdims=True)
+                else:
+                    mean, var = (statistic[:, None, None] for statistic in p[2:])
                 x = (x - mean) * lax.rsqrt(var + 1e-5) * p[0][:, None, None] + p[1][:, None, None]
             elif kind == "relu":
                 x = jnp.maximum(x, 0)
@@ -295,12 +307,12 @@ def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
                 x = apply(a[0], p[0], x, key) + (apply(a[1], p[1], x, key) if a[1] else x)
         return x
 
-    def loss(values: Any, key: Any) -> Any:
+    def loss(values: Any, key: Any, x: Any, t: Any) -> Any:
         return -jax.nn.log_softmax(apply(net.spec, values, x, key))[jnp.arange(n), t].mean()
 
-    def update(state: Any) -> Any:
+    def update(state: Any, x: Any, t: Any) -> Any:
         values, m, v, count = state
-        cost, gradient = jax.value_and_grad(loss)(values, jax.random.key(count))
+        cost, gradient = jax.value_and_grad(loss)(values, jax.random.key(count), x, t)
         tree = jax.tree_util.tree_map
         if not net.adam:
             return cost, (tree(lambda p, g: p - 0.01 * g, values, gradient), m, v, count + 1)
@@ -310,17 +322,17 @@ def jax_runs(jax: Any, net: Net, n: int, training: bool) -> dict[str, Run]:
         values = tree(lambda p, m, v: p - rate * m / (jnp.sqrt(v) + 1e-8), values, m, v)
         return cost, (values, m, v, count + 1)
 
-    values = jax.tree_util.tree_map(jnp.asarray, weights(net.spec))
+    values = jax.tree_util.tree_map(jnp.asarray, weights(net.spec, statistics=not training))
     if not training:
-        forward = jax.jit(lambda values: apply(net.spec, values, x, None))
-        return {"jit": lambda: forward(values).block_until_ready()}
+        forward = jax.jit(lambda values, x: apply(net.spec, values, x, None))
+        return {"jit": lambda: forward(values, x).block_until_ready()}
     zeros = jax.tree_util.tree_map(jnp.zeros_like, values)
     state = (values, zeros, jax.tree_util.tree_map(jnp.zeros_like, values), 0)
     step = jax.jit(update, donate_argnums=0)
 
     def run() -> Any:
         nonlocal state
-        cost, state = jax.block_until_ready(step(state))
+        cost, state = jax.block_until_ready(step(state, x, t))
         return cost
 
     return {"jit": run}

@@ -14,6 +14,8 @@ from .harness import median, spread
 
 HERE = Path(__file__).parent
 Row = dict[str, Any]
+Result = dict[str, Any]
+Measure = Callable[[Row, str], float | None]
 
 
 def threads_of(name: str) -> int:
@@ -39,17 +41,19 @@ def geometric_mean(values: Iterable[float]) -> float:
     return float(np.exp(np.mean(np.log(list(values)))))
 
 
-def _ours(result: dict[str, Any], backend: str, n: int) -> list[tuple[Row, str]]:
-    name = f"{backend} t{n}"
-    return [(row, name) for row in result["rows"] if name in row["seconds"]]
+def _rows(result: Result, name: str) -> list[Row]:
+    return [row for row in result["rows"] if name in row["seconds"]]
 
 
-def _rate(row: Row, name: str) -> float:
-    return (row["flops"] or row["bytes"]) / median(row["seconds"][name])
+def _names(result: Result) -> list[str]:
+    """Our backends and numbers of threads."""
+    found = (name for row in result["rows"] for name in row["seconds"] if name.startswith("cpu_"))
+    return sorted(dict.fromkeys(found))
 
 
 def _fraction(row: Row, name: str) -> float | None:
-    return _rate(row, name) / row["roofs"][name] if name in row["roofs"] else None
+    """Floor over measured."""
+    return row["floors"][name] / median(row["seconds"][name]) if name in row["floors"] else None
 
 
 def _ratio(row: Row, name: str, kinds: Iterable[str]) -> float | None:
@@ -65,160 +69,242 @@ def _time(seconds: float) -> str:
     return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
-def _origin(result: dict[str, Any]) -> str:
-    m = result["machine"]
-    peers = ", ".join(f"{name} {m[name]}" for name in ("numpy", "torch", "jax") if name in m)
-    peaks = ", ".join(f"{name} {peak / 1e9:.0f} GF/s" for name, peak in result["peaks"].items())
-    copies = ", ".join(f"t{n} {rate / 1e9:.1f} GB/s" for n, rate in result["bandwidths"].items())
-    where = f"{m['cpu']}, {m['cores']} cores; {m['date']}, commit {m['commit']}; {peers}."
-    return f"{where} FMA peak: {peaks}. Copy: {copies}."
+def _origin(result: Result) -> str:
+    """What was measured on what, when and of which commit; a merged result names all its runs."""
+    lines = []
+    for run in result["runs"]:
+        m = run["machine"]
+        peers = ", ".join(f"{name} {m[name]}" for name in ("numpy", "torch", "jax") if name in m)
+        peaks = ", ".join(f"{name} {peak / 1e9:.0f} GF/s" for name, peak in run["peaks"].items())
+        copies = ", ".join(f"t{n} {rate / 1e9:.1f} GB/s" for n, rate in run["bandwidths"].items())
+        where = f"{m['cpu']}, {m['cores']} cores; {m['date']}, commit {m['commit']}; {peers}."
+        lines.append(f"{where} FMA peak: {peaks or 'not measured'}. Copy: {copies}. Median of {run['rounds']} rounds.")
+    return "\n\n".join(lines)
 
 
-def cases_table(result: dict[str, Any]) -> str:
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(columns)
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def cases_table(result: Result) -> str:
     """Every case: floor, measured, gap, the best peer and the ratios."""
-    lines = [_origin(result), ""]
-    columns = ("case", "backend, threads", "floor", "measured", "±", "of the roof", "best peer", "peer / ours")
-    head = f"| {' | '.join((*columns, 'torch without faults / ours'))} |"
-    groups = dict.fromkeys(row["group"] for row in result["rows"])
-    for group in groups:
-        lines += [f"### {group or 'other ops'}", "", head, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
-        for row in result["rows"]:
-            if row["group"] != group:
-                continue
+    columns = ("case", "ours", "floor", "measured", "±", "gap", "of the floor", "best peer", "ratio", "without faults")
+    text = [_origin(result)]
+    for group in dict.fromkeys(row["group"] for row in result["rows"]):
+        lines = []
+        for row in (row for row in result["rows"] if row["group"] == group):
             for name in (n for n in row["seconds"] if n.startswith("cpu_")):
-                seconds, roof = median(row["seconds"][name]), row["roofs"].get(name)
-                floor = (row["flops"] or row["bytes"]) / roof if roof else None
+                seconds, floor, share = median(row["seconds"][name]), row["floors"].get(name), _fraction(row, name)
                 peers = versus(row, name)
                 plain = peers.pop("torch-nofault", None)
                 best = min(((r, f"{kind} {v}") for kind, (r, v) in peers.items()), default=None)
-                lines.append(
-                    f"| {row['op']} {row['label']} | {name} | {_time(floor) if floor else ''} | {_time(seconds)} | "
-                    f"{spread(row['seconds'][name]):.0%} | {_text(floor / seconds if floor else None, '.0%')} | "
-                    f"{best[1] if best else ''} | {_text(best[0] if best else None)} | {_text(plain and plain[0])} |"
+                line = (
+                    f"{row['op']} {row['label']}",
+                    name,
+                    _time(floor) if floor else "",
+                    _time(seconds),
+                    f"{spread(row['seconds'][name]):.0%}",
+                    _time(max(seconds - floor, 0.0)) if floor else "",
+                    _text(share, ".0%"),
+                    best[1] if best else "",
+                    _text(best[0] if best else None),
+                    _text(plain[0] if plain else None),
                 )
-        lines.append("")
-    return "\n".join(lines)
+                lines.append(line)
+        text += [f"### {group or 'other ops'}", _table(columns, lines)]
+    return "\n\n".join(text)
 
 
-def steps_table(result: dict[str, Any]) -> str:
+def groups_table(result: Result) -> str:
+    """Geometric means of each group."""
+    lines = []
+    for group in dict.fromkeys(row["group"] for row in result["rows"]):
+        for name in _names(result):
+            rows = [row for row in _rows(result, name) if row["group"] == group]
+            means = [
+                [x for row in rows if (x := _fraction(row, name)) is not None],
+                [x for row in rows if (x := _ratio(row, name, ("numpy", "torch", "jax"))) is not None],
+                [x for row in rows if (x := _ratio(row, name, ("torch",))) is not None],
+                [x for row in rows if (x := _ratio(row, name, ("torch-nofault",))) is not None],
+            ]
+            if rows:
+                texts = [_text(geometric_mean(x), f) if x else "" for x, f in zip(means, _FORMS, strict=True)]
+                lines.append((group or "other ops", name, str(len(rows)), *texts))
+    columns = ("group", "ours", "cases", "of the floor", "best peer / ours", "torch / ours", "without faults / ours")
+    return f"{_origin(result)}\n\n{_table(columns, lines)}"
+
+
+_FORMS = (".0%", ".2f", ".2f", ".2f")
+
+
+def steps_table(result: Result) -> str:
     """Training steps and inference, for the README."""
-    most = max(int(n) for n in result["bandwidths"])
-    backend = next(iter(result["peaks"])).split()[0]
-    lines = [_origin(result), ""]
-    lines += [f"| {most} threads | nnlite | PyTorch eager | PyTorch compiled | JAX | NumPy, the book's way |"]
-    lines += ["| --- | --- | --- | --- | --- | --- |"]
-    for row, name in _ours(result, backend, most):
+    names = _names(result)
+    most = max((threads_of(name) for name in names), default=1)
+    name = next((name for name in names if threads_of(name) == most), "")
+    lines = []
+    for row in _rows(result, name):
         if row["op"] not in ("training_step", "inference"):
             continue
         times = {other: median(values) for other, values in row["seconds"].items()}
 
-        def best(choose: Callable[[str], bool], times: dict[str, float] = times, own: float = times[name]) -> str:
-            found = [seconds for other, seconds in times.items() if choose(other)]
+        def best(kind: str, compiled: bool | None, times: dict[str, float] = times, own: float = times[name]) -> str:
+            found = [
+                seconds
+                for other, seconds in times.items()
+                if other.startswith(kind) and (compiled is None or ("compile" in other) == compiled)
+            ]
             return f"{_time(min(found))} ({min(found) / own:.1f}x)" if found else ""
 
-        columns = [
-            best(lambda o: o.startswith("torch ") and "compile" not in o),
-            best(lambda o: o.startswith("torch ") and "compile" in o),
-            best(lambda o: o.startswith("jax ")),
-            best(lambda o: o.startswith("numpy ")),
-        ]
         kind = "step" if row["op"] == "training_step" else "inference"
-        lines.append(f"| {row['label']}, {kind} | {_time(times[name])} | {' | '.join(columns)} |")
-    return "\n".join(lines)
+        peers = (best("torch ", False), best("torch ", True), best("jax ", None), best("numpy ", None))
+        lines.append((f"{row['label']}, {kind}", _time(times[name]), *peers))
+    columns = (f"{most} threads", "nnlite", "PyTorch eager", "PyTorch compiled", "JAX", "NumPy, the book's way")
+    return f"{_origin(result)}\n\n{_table(columns, lines)}"
 
 
-def targets_table(result: dict[str, Any]) -> str:
-    """What is wanted, what was measured, and whether that is enough."""
-    lines = ["| target | backend, threads | measured | met |", "| --- | --- | --- | --- |"]
+class Targets:
+    """What is wanted, what was measured, and whether that is enough; for one backend and number of threads."""
 
-    def add(what: str, name: str, value: float | None, least: float, form: str = ".2f") -> None:
+    def __init__(self, result: Result, name: str) -> None:
+        self.name, self.rows, self.lines = name, _rows(result, name), []  # type: ignore[var-annotated]
+        if threads_of(name) == 1:
+            squares = [row for row in self.rows if row["op"] == "gemm" and row["label"].split()[0] in _SQUARES]
+            self._least("gemm 512³ to 2048³, share of the FMA peak", squares, _fraction, 0.8, ".0%")
+        self._products()
+        self._memory_bound()
+        self._steps()
+        if threads_of(name) > 1:
+            self._scaling(f"{name.split()[0]} t1")
+
+    def _add(self, what: str, value: float | None, least: float, form: str = ".2f", where: str = "") -> None:
         if value is not None:
-            lines.append(f"| {what} | {name} | {format(value, form)} | {'yes' if value >= least else 'no'} |")
+            text = format(value, form) + (f" ({where})" if where else "")
+            self.lines.append((what, self.name, format(least, form), text, "yes" if value >= least else "no"))
 
-    torch, any_blas = ("torch",), ("torch", "numpy")
-    for name in result["peaks"]:
-        backend, n = name.split()[0], threads_of(name)
-        rows = [row for row, _ in _ours(result, backend, n)]
-        gemm = [row for row in rows if row["op"] == "gemm"]
-        big = [f for r in gemm if r["label"].split()[0] in _SQUARES and (f := _fraction(r, name)) is not None]
-        if n == 1 and big:
-            add("gemm 512³ to 2048³, least share of the FMA peak: 80 %", name, min(big), 0.8, ".0%")
-        for what, group, kinds, mean, least in (
-            ("gemm", "gemm", any_blas, 1.1, 0.9),
-            ("conv2d forward", "conv2d forward", torch, 1.25, 0.85),
-            ("conv2d backward-data", "conv2d backward-data", torch, 1.25, 0.85),
-            ("conv2d backward-weights", "conv2d backward-weights", torch, 1.25, 0.85),
-        ):
-            of = [(r, x) for r in rows if r["group"] == group and (x := _ratio(r, name, kinds)) is not None]
-            if not of:
-                continue
-            add(f"{what}, geometric mean over the best peer: {mean}", name, geometric_mean(x for _, x in of), mean)
-            worst = min(of, key=lambda pair: pair[1])
-            add(f"{what}, least ratio: {least} ({worst[0]['label']})", name, worst[1], least)
-            plain = [x for r, _ in of if (x := _ratio(r, name, ("torch-nofault",))) is not None]
-            if plain and group != "gemm":
-                add(f"{what}, geometric mean without torch's page faults: 1.0", name, geometric_mean(plain), 1.0)
+    def _values(self, rows: list[Row], of: Measure) -> list[tuple[float, str]]:
+        return [(x, row["label"]) for row in rows if (x := of(row, self.name)) is not None]
+
+    def _least(self, what: str, rows: list[Row], of: Measure, least: float, form: str = ".2f") -> None:
+        if values := self._values(rows, of):
+            missed = sum(x < least for x, _ in values)
+            worst, label = min(values)
+            where = f"{label}; {missed} of {len(values)} below" if missed else label
+            self._add(f"{what}, least", worst, least, form, where)
+
+    def _mean(self, what: str, rows: list[Row], of: Measure, least: float) -> None:
+        if values := self._values(rows, of):
+            self._add(f"{what}, geometric mean", geometric_mean(x for x, _ in values), least)
+
+    def _products(self) -> None:
+        gemm = [row for row in self.rows if row["op"] == "gemm"]
+        blas = lambda row, name: _ratio(row, name, ("numpy", "torch"))
+        torch = lambda row, name: _ratio(row, name, ("torch",))
+        plain = lambda row, name: _ratio(row, name, ("torch-nofault",))
+        self._mean("gemm over the best of OpenBLAS and MKL", gemm, blas, 1.1)
+        self._least("gemm over the best of OpenBLAS and MKL", gemm, blas, 0.9)
+        for group in ("conv2d forward", "conv2d backward-data", "conv2d backward-weights"):
+            rows = [row for row in self.rows if row["group"] == group]
+            self._mean(f"{group} over torch", rows, torch, 1.25)
+            self._mean(f"{group} over torch without faults", rows, plain, 1.0)
+            self._least(f"{group} over torch", rows, torch, 0.85)
+            for row in rows:
+                if int(row["label"].split(",")[1]) > 4:
+                    continue
+                ratio, share = torch(row, self.name), _fraction(row, self.name)
+                if group == "conv2d forward" and ratio is not None and share is not None:
+                    self._either(f"{group} {row['label']}", ratio, 2.0, share, 0.6)
+                if group == "conv2d backward-weights":
+                    self._add(f"{group} {row['label']} over torch", ratio, 1.2)
+
+    def _either(self, what: str, ratio: float, times: float, share: float, least: float) -> None:
+        met = "yes" if ratio >= times or share >= least else "no"
+        wanted = f"{times:.0f}x torch or {least:.0%} of the floor"
+        self.lines.append((what, self.name, wanted, f"{ratio:.2f}x, {share:.0%}", met))
+
+    def _memory_bound(self) -> None:
         for group in ("pooling", "batchnorm", "ReLU", "losses", "optimizers"):
-            for row in (r for r in rows if r["group"] == group):
-                ratio, share = _ratio(row, name, torch), _fraction(row, name)
+            for row in (row for row in self.rows if row["group"] == group):
+                ratio, share = _ratio(row, self.name, ("torch",)), _fraction(row, self.name)
                 if ratio is not None and share is not None:
-                    met = ratio >= 2 or share >= 0.85
-                    text = f"{ratio:.2f}x, {share:.0%}"
-                    what = f"{row['op']} {row['label']}: 2x torch or 85 % of copy"
-                    lines.append(f"| {what} | {name} | {text} | {'yes' if met else 'no'} |")
-        for row in rows:
-            step, one = row["op"] == "training_step", row["group"] == "inference, batch 1"
-            if not (step or one):
-                continue
-            large = row["label"].startswith(("VGG", "ResNet"))
-            least = (1.2 if large else 4.0 if "784-50-10" in row["label"] else 1.5) if step else 2.0
-            least = 1.5 if one and row["label"].startswith("VGG") else least
-            what = "step" if step else "inference"
-            add(f"{row['label']}, {what}: {least}x the best of torch", name, _ratio(row, name, torch), least)
-            if step:
-                add(f"{row['label']}, step: 1.2x JAX", name, _ratio(row, name, ("jax",)), 1.2)
-                if row["label"].startswith("SimpleConvNet"):
-                    add(f"{row['label']}, step: 30x the book's NumPy", name, _ratio(row, name, ("numpy",)), 30, ".1f")
-        if n > 1 and f"{backend} t1" in result["peaks"]:
-            _scaling(lines, rows, backend, n)
-    return "\n".join(lines)
+                    self._either(f"{row['op']} {row['label']}", ratio, 2.0, share, 0.85)
+
+    def _steps(self) -> None:
+        for row in self.rows:
+            label, torch = row["label"], _ratio(row, self.name, ("torch",))
+            if row["op"] == "training_step":
+                large = label.startswith(("VGG", "ResNet"))
+                least = 1.2 if large else 4.0 if label.startswith("MLP 784-50-10") else 1.5
+                self._add(f"{label}, step over the best of torch", torch, least)
+                self._add(f"{label}, step over JAX", _ratio(row, self.name, ("jax",)), 1.2)
+                if label.startswith("SimpleConvNet"):
+                    self._add(f"{label}, step over the book's NumPy", _ratio(row, self.name, ("numpy",)), 30, ".1f")
+            elif row["group"] == "inference, batch 1":
+                least = 1.5 if label.startswith("VGG") else 2.0
+                self._add(f"{label}, inference over the best of torch", torch, least)
+
+    def _scaling(self, one: str) -> None:
+        """Speed gained by threads, over what the floor gains."""
+
+        def gain(row: Row, name: str) -> float | None:
+            if one not in row["floors"] or name not in row["floors"] or median(row["seconds"][one]) < 2e-4:
+                return None
+            floors = row["floors"][one] / row["floors"][name]
+            return median(row["seconds"][one]) / median(row["seconds"][name]) / floors
+
+        for group in dict.fromkeys(row["group"] for row in self.rows):
+            rows = [row for row in self.rows if row["group"] == group]
+            n = threads_of(self.name)
+            self._mean(f"{group or 'other ops'}: gain of {n} threads over the floor's gain", rows, gain, 0.9)
 
 
 _SQUARES = ("512x512x512", "1024x1024x1024", "2048x2048x2048")
 
 
-def _scaling(lines: list[str], rows: list[Row], backend: str, n: int) -> None:
-    one, many = f"{backend} t1", f"{backend} t{n}"
-    shares: dict[str, list[float]] = {}
-    for row in rows:
-        if one in row["roofs"] and many in row["roofs"] and median(row["seconds"][one]) > 2e-4:
-            gained = median(row["seconds"][one]) / median(row["seconds"][many])
-            shares.setdefault(row["group"], []).append(gained / (row["roofs"][many] / row["roofs"][one]))
-    for group, values in shares.items():
-        value = geometric_mean(values)
-        what = f"{group or 'other ops'}: gain of {n} threads over the roof's gain, geometric mean: 0.9"
-        lines.append(f"| {what} | {many} | {value:.2f} | {'yes' if value >= 0.9 else 'no'} |")
+def targets_table(result: Result) -> str:
+    """All targets, and how many are met."""
+    lines = [line for name in _names(result) for line in Targets(result, name).lines]
+    met = sum(line[-1] == "yes" for line in lines)
+    table = _table(("target", "ours", "wanted", "measured", "met"), lines)
+    return f"{_origin(result)}\n\n{met} of {len(lines)} are met.\n\n{table}"
+
+
+def merge(results: list[Result]) -> list[Result]:
+    """Runs of the same machine and backends as one; a later run's rows replace those of an earlier one."""
+    merged: dict[tuple[str, ...], Result] = {}
+    for result in sorted(results, key=lambda result: result["machine"]["date"]):
+        backends = {name.split()[0] for row in result["rows"] for name in row["seconds"] if name.startswith("cpu_")}
+        into = merged.setdefault((result["machine"]["cpu"], *sorted(backends)), {"runs": [], "rows": {}})
+        into["runs"].append(result)
+        into["rows"] |= {(row["op"], row["label"]): row for row in result["rows"]}
+    return [{**result, "rows": list(result["rows"].values())} for result in merged.values()]
 
 
 def write(files: list[Path]) -> int:
     """Rewrite what stands between the markers, from the given files or the newest in bench/results."""
-    if not files:
-        files = sorted((HERE / "results").glob("*-cpu.json"))[-1:]
-    results = [json.loads(file.read_text()) for file in files]
-    if not results:
+    loaded = [json.loads(file.read_text()) for file in files or (HERE / "results").glob("*.json")]
+    if not loaded:
         print("bench: no JSON file given and none in bench/results")
         return 1
+    results = merge(loaded if files else [max(loaded, key=lambda result: result["machine"]["date"])])
     tables = {
-        "steps": "\n\n".join(steps_table(result) for result in results[:1]),
-        "targets": "\n\n".join(_origin(result) + "\n\n" + targets_table(result) for result in results),
-        "cases": "\n\n".join(cases_table(result) for result in results),
+        name: "\n\n".join(map(make, results))
+        for name, make in (
+            ("steps", steps_table),
+            ("targets", targets_table),
+            ("groups", groups_table),
+            ("cases", cases_table),
+        )
     }
     for path in (HERE.parent / "README.md", HERE / "RESULTS.md"):
-        text = path.read_text()
+        before = text = path.read_text() if path.exists() else ""
         for name, table in tables.items():
             begin, end = f"<!-- bench:{name} begin -->", f"<!-- bench:{name} end -->"
-            if begin in text:
-                before, rest = text.split(begin)
-                text = f"{before}{begin}\n{table}\n{end}{rest.split(end)[1]}"
-        path.write_text(text)
+            if begin in text and end in text:
+                text = f"{text.split(begin)[0]}{begin}\n\n{table}\n\n{end}{text.split(end)[1]}"
+                print(f"{path}: table {name}")
+        if text != before:
+            path.write_text(text)
     return 0

@@ -7,16 +7,22 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import nnlite as nl
 from nnlite import reference
 from nnlite.backend import available
+from nnlite.backend import name as backend_name
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
+command_line = importlib.import_module("bench.__main__")
+harness = importlib.import_module("bench.harness")
+nets = importlib.import_module("bench.nets")
 worker = importlib.import_module("bench.worker")
 report = importlib.import_module("bench.report")
 
@@ -36,47 +42,165 @@ def test_benchmark_runs_and_its_check_passes(case: Any) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.op} {case.label}")
 @pytest.mark.parametrize("peer", ["numpy", "torch", "jax"])
-def test_peer_runs(case: Any, peer: str) -> None:
+def test_peer_runs_and_agrees(case: Any, peer: str) -> None:
     if getattr(case, peer) is None:
         pytest.skip(f"no {peer} version")
-    if peer == "numpy":
-        case.numpy()
-        return
-    runs = getattr(case, peer)(pytest.importorskip(peer))
-    for name, run in (runs if isinstance(runs, dict) else {"": runs}).items():
+    if peer != "numpy":
+        runs = getattr(case, peer)(pytest.importorskip(peer))
+    elif case.make is None:
+        return  # is part of the check
+    else:
+        runs = case.numpy
+    backend = importlib.import_module(f"nnlite._{available()[-1]}")
+    ours = case.check([backend])
+    for name, run in harness.ways(runs).items():
         if "compile" not in name:  # takes a C++ compiler and minutes
-            run()
+            result = run()
+            if case.alike:
+                case.compare(ours, result)
 
 
-def test_a_worker_answers_line_by_line() -> None:
-    options = {"ops": ["relu_forward"], "tiny": True, "threads": [1], "backends": [available()[-1]]}
+def _serve(kind: str, options: dict[str, Any], *commands: dict[str, Any]) -> list[dict[str, Any]]:
     answers = io.StringIO()
-    commands = [{"do": "next"}, {"do": "time", "variant": f"{available()[-1]} t1"}, {"do": "next"}]
-    worker.serve("nnlite", options, io.StringIO("".join(json.dumps(c) + "\n" for c in commands)), answers)
-    case, time, end = (json.loads(line) for line in answers.getvalue().splitlines())
+    worker.serve(kind, options, io.StringIO("".join(json.dumps(c) + "\n" for c in commands)), answers)
+    return [json.loads(line) for line in answers.getvalue().splitlines()]
+
+
+def _options(path: Path, **changes: Any) -> dict[str, Any]:
+    common = {"ops": ["relu_forward"], "only": "", "tiny": True, "threads": [1], "backends": [available()[-1]]}
+    return {**common, "scratch": str(path), **changes}
+
+
+@pytest.fixture(autouse=True)
+def _leave_nothing_set() -> Iterator[None]:
+    name, threads = backend_name(), nl.get_num_threads()
+    yield
+    nl.backend(name)
+    nl.set_num_threads(threads)
+    harness.scratch = None
+
+
+def test_a_worker_answers_line_by_line(tmp_path: Path) -> None:
+    name = f"{available()[-1]} t1"
+    commands = [{"do": "next"}, {"do": "check"}, {"do": "time", "variant": name}, {"do": "next"}]
+    case, check, time, end = _serve("nnlite", _options(tmp_path), *commands)
     assert case["op"] == "relu_forward"
+    assert case["variants"] == [name]
+    assert check == {}
     assert time["seconds"] > 0
     assert end == {}
 
 
+def test_a_worker_reports_a_wrong_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference, "relu_forward", lambda x: x + 1)
+    _, check = _serve("nnlite", _options(tmp_path), {"do": "next"}, {"do": "check"})
+    assert "relu_forward 77" in check["wrong"]
+    assert "differ" in check["wrong"]
+
+
+def test_a_wrong_result_is_the_exit_status(capsys: pytest.CaptureFixture[str]) -> None:
+    class Wrong:
+        kind, threads = "nnlite", (1,)
+
+        def ask(self, do: str, **_: Any) -> dict[str, Any]:
+            return {"next": {"op": "gemm", "label": "x"}, "check": {"wrong": "gemm x: differ"}}[do]
+
+    wrong: list[str] = []
+    assert "seconds" not in command_line._case([Wrong()], 1, {}, wrong)
+    assert wrong == ["gemm x: differ"]
+
+
+def test_environments_of_the_workers() -> None:
+    assert worker.environment("nnlite", [1, 2], True) == {}
+    assert worker.environment("torch", [1, 2], False) == {}
+    assert worker.environment("torch-nofault", [1], False) == {"GLIBC_TUNABLES": worker.NO_FAULTS}
+    assert worker.environment("numpy", [1], True)["OPENBLAS_CORETYPE"] == "Haswell"
+    assert "XLA_FLAGS" in worker.environment("jax", [1], False)
+    assert "XLA_FLAGS" not in worker.environment("jax", [2], False)
+
+
+def test_the_state_of_training_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    optim = importlib.import_module("bench.bench_optim")
+    monkeypatch.setattr(harness, "scratch", tmp_path)
+    first = optim._trained(True)
+    monkeypatch.setattr(optim, "_train", None)
+    again = optim._trained(True)
+    assert all((a == b).all() for x, y in zip(first, again, strict=True) for a, b in zip(x, y, strict=True))
+
+
+def test_work_of_the_networks() -> None:
+    work = {net.name: nets.flops(net, True) * net.batch for net in nets.nets()}
+    assert work["MLP 784-50-10"] == 100 * 2 * (2 * 784 * 50 + 3 * 50 * 10)
+    assert round(work["VGG, 6 convolutions"] / 1e9) == 117
+
+
 def test_the_command_line_writes_figures_and_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("threadpoolctl")
-    file = tmp_path / "figures.json"
-    command = [sys.executable, "-m", "bench", "gemm", "training_step", "--tiny", "--rounds", "2", "--json", str(file)]
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    files = [tmp_path / "a.json", tmp_path / "b.json"]
+    for ops, file in zip((["gemm", "relu", "adam"], ["training_step"]), files, strict=True):
+        command = [sys.executable, "-m", "bench", *ops, "--tiny", "--rounds", "2", "--json", str(file)]
+        subprocess.run([*command, "--threads", "1,2"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     (tmp_path / "bench").mkdir()
-    for path in (tmp_path / "README.md", tmp_path / "bench" / "RESULTS.md"):
-        names = ("steps", "targets", "cases")
-        path.write_text("\n".join(f"<!-- bench:{name} begin -->old<!-- bench:{name} end -->" for name in names))
+    text = "\n".join(
+        f"<!-- bench:{n} begin -->old<!-- bench:{n} end -->" for n in ("steps", "targets", "groups", "cases")
+    )
+    (tmp_path / "bench" / "RESULTS.md").write_text(text)
+    (tmp_path / "README.md").write_text("no markers")
     monkeypatch.setattr(report, "HERE", tmp_path / "bench")
-    assert report.write([file]) == 0
+    assert report.write(files) == 0
     text = (tmp_path / "bench" / "RESULTS.md").read_text()
     assert "gemm 9x33x17 nt" in text
     assert "residual, batch 4, step" in text
+    assert "relu_forward 77" in text
     assert "old" not in text
+    assert (tmp_path / "README.md").read_text() == "no markers"
+    assert report.write(files) == 0
+    assert (tmp_path / "bench" / "RESULTS.md").read_text() == text
+
+
+def test_roofline(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    roofline = importlib.import_module("bench.roofline")
+    row = {"group": "gemm", "flops": 2e9, "bytes": 1e6, "elements": 10, "seconds": {"cpu_avx2 t1": [0.1]}}
+    row["floors"] = {"cpu_avx2 t1": 0.02}
+    thin = {**row, "group": "ReLU", "flops": 0.0}
+    roofline.draw([row, thin], {"cpu_avx2 t1": 1e11}, {"1": 1e10}, str(tmp_path / "roof.png"))
+    assert (tmp_path / "roof.png").stat().st_size > 0
+
+
+def test_memory_growth_is_measured() -> None:
+    memory = importlib.import_module("bench.memory")
+    assert memory.growth("nnlite", tiny=True) >= 0
 
 
 def test_versus_takes_the_best_setting_of_no_more_threads() -> None:
     seconds = {"cpu_avx2 t1": [2.0], "cpu_avx2 t2": [1.0], "torch t1": [4.0], "torch t2 channels_last": [3.0]}
     assert report.versus({"seconds": seconds}, "cpu_avx2 t1") == {"torch": (2.0, "t1")}
     assert report.versus({"seconds": seconds}, "cpu_avx2 t2") == {"torch": (3.0, "t2 channels_last")}
+
+
+def test_targets() -> None:
+    seconds = {
+        "cpu_avx2 t1": [1.0],
+        "cpu_avx2 t2": [0.5],
+        "torch t1": [1.3],
+        "torch-nofault t1": [0.9],
+        "numpy t1": [2],
+    }
+    row = {"op": "gemm", "label": "512x512x512 nn", "group": "gemm", "seconds": seconds}
+    row["floors"] = {"cpu_avx2 t1": 0.85, "cpu_avx2 t2": 0.45}
+    lines = {line[0]: line[2:] for line in report.Targets({"rows": [row]}, "cpu_avx2 t1").lines}
+    assert lines["gemm 512³ to 2048³, share of the FMA peak, least"] == ("80%", "85% (512x512x512 nn)", "yes")
+    assert lines["gemm over the best of OpenBLAS and MKL, geometric mean"] == ("1.10", "1.30", "yes")
+    two = {line[0]: line[2:] for line in report.Targets({"rows": [row]}, "cpu_avx2 t2").lines}
+    assert two["gemm: gain of 2 threads over the floor's gain, geometric mean"] == ("0.90", "1.06", "yes")
+
+
+def test_a_later_run_replaces_rows_of_an_earlier_one() -> None:
+    def run(date: str, *values: tuple[str, float]) -> dict[str, Any]:
+        rows = [{"op": op, "label": "", "seconds": {"cpu_avx2 t1": [value]}} for op, value in values]
+        return {"machine": {"cpu": "x", "date": date}, "rows": rows}
+
+    (merged,) = report.merge([run("2026-02", ("a", 2.0)), run("2026-01", ("a", 1.0), ("b", 1.0))])
+    assert [(row["op"], row["seconds"]["cpu_avx2 t1"]) for row in merged["rows"]] == [("a", [2.0]), ("b", [1.0])]
+    assert len(merged["runs"]) == 2

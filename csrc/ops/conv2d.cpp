@@ -9,10 +9,10 @@
 // (channel, i, j) of weight and source[n, channel, a * step_h + dr[i], b * step_w + ds[j]]. Forward is one lattice over
 // x; backward-data is one lattice over dy for each residue of (h, w) modulo the stride, with the taps that reach it.
 //
-// It runs as a matrix product (rows: output channels, columns: output pixels) whose B panels are packed from a window:
-// a copy of the source rows that a piece of work needs, with the border written out as +0 and columns sorted by their
-// residue modulo step_w. In the window every tap of a run of output pixels is a run of memory, whatever padding, stride
-// and dilation are, so packing is whole-vector copies.
+// It runs as a matrix product (rows: output channels, columns: output pixels) that reads B in a window: a copy of the
+// source rows that a piece of work needs, with the border written out as +0, rows and columns sorted so that every tap
+// of a vector of output pixels is a vector in memory, whatever padding, stride and dilation are. No matrix of patches is
+// ever made, unless images are so small that a vector would be mostly empty.
 
 namespace nnlite {
 namespace {
