@@ -11,8 +11,8 @@
 //
 // It runs as a matrix product (rows: output channels, columns: output pixels) that reads B in a window: a copy of the
 // source rows that a piece of work needs, with the border written out as +0, rows and columns sorted so that every tap
-// of a vector of output pixels is a vector in memory, whatever padding, stride and dilation are. No matrix of patches is
-// ever made, unless images are so small that a vector would be mostly empty.
+// of a vector of output pixels is a vector in memory, whatever padding, stride and dilation are. No matrix of patches
+// is ever made, unless images are so small that a vector would be mostly empty.
 
 namespace nnlite {
 namespace {
@@ -238,7 +238,7 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   const Scratch<int64_t> packed_taps(packs ? k + 1 : 1);
   for (int64_t i = 0; packs && i < k; ++i) packed_taps[i] = i * kNR;
   // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
-  const int64_t work = n * m * std::max<int64_t>(k, 1) * pixels;
+  const int64_t work = n * m * std::max<int64_t>(k, 64) * pixels;  // short sums are bound by memory
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
   const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);

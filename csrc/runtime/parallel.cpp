@@ -2,7 +2,12 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <sys/types.h>
 #include <time.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <algorithm>
 #include <atomic>
@@ -98,31 +103,37 @@ class Poller {
   int64_t last_ = milliseconds();
 };
 
-// Moves this thread to the CPU that is `steps` further among those it may use, and leaves it free to move on. A new
-// thread begins on its creator's CPU, and some kernels keep waking it there, behind its creator, who never waits.
-void start_elsewhere([[maybe_unused]] int from, [[maybe_unused]] int steps) {
+// Where a sleeping thread is to wake: anywhere but on the CPU of the thread that wakes it. Some kernels keep it there,
+// behind its waker, who never waits: two threads were then as fast as one.
 #if defined(__linux__)
-  cpu_set_t allowed, target;
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
-  int cpu = from;
-  for (int i = 0; i < steps % CPU_COUNT(&allowed); ++i) {
-    do {
-      cpu = (cpu + 1) % CPU_SETSIZE;
-    } while (!CPU_ISSET(cpu, &allowed));
+class Elsewhere {
+ public:
+  Elsewhere() {
+    usable_ = sched_getaffinity(0, sizeof all_, &all_) == 0 && CPU_COUNT(&all_) > 1;
+    if (!usable_) return;
+    others_ = all_;
+    CPU_CLR(std::max(0, sched_getcpu()), &others_);
   }
-  CPU_ZERO(&target);
-  CPU_SET(cpu, &target);
-  if (sched_setaffinity(0, sizeof target, &target) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
-#endif
-}
+  void send(pid_t thread) const {
+    if (usable_) sched_setaffinity(thread, sizeof others_, &others_);
+  }
+  // The sent thread, once awake, may move on.
+  void set_free() const {
+    if (usable_) sched_setaffinity(0, sizeof all_, &all_);
+  }
 
-int current_cpu() {
-#if defined(__linux__)
-  return std::max(0, sched_getcpu());
+ private:
+  bool usable_;
+  cpu_set_t all_, others_;
+};
+pid_t thread_id() { return static_cast<pid_t>(syscall(SYS_gettid)); }
 #else
-  return 0;
+struct Elsewhere {
+  void send(pid_t) const {}
+  void set_free() const {}
+};
+pid_t thread_id() { return 1; }
 #endif
-}
 
 // Every thread takes the grains of its own part, so that it finds in its cache what it wrote last time, and then those
 // that others have left. The caller never waits for a thread that has not begun: on a busy machine that would cost a
@@ -132,7 +143,7 @@ class Pool {
   explicit Pool(int workers) : workers_(workers), cursors_(new Cursor[workers + 1]) {
     // Where the system starts no more threads, those that run take the grains of the missing ones.
     try {
-      for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i, current_cpu()).detach();
+      for (int i = 1; i <= workers; ++i) std::thread(&Pool::work, this, i, sent_).detach();
     } catch (const std::system_error&) {
     }
   }
@@ -182,13 +193,33 @@ class Pool {
 
   struct alignas(64) Cursor {
     std::atomic<int64_t> next{0};
+    std::atomic<pid_t> asleep{0};  // the worker's thread while it sleeps
   };
 
   void open() {
     const uint64_t epoch = (gate_.load(std::memory_order_relaxed) / kEpoch + 1) * kEpoch;
     gate_.store(epoch, std::memory_order_release);
-    epoch_.store(static_cast<uint32_t>(epoch / kEpoch), std::memory_order_release);
+    epoch_.store(static_cast<uint32_t>(epoch / kEpoch), std::memory_order_seq_cst);
+    if (asleep_.load(std::memory_order_seq_cst) == 0) return;
+    {
+      const std::lock_guard<std::mutex> lock(sent_mutex_);
+      sent_ = Elsewhere();
+      for (int i = 1; i <= workers_; ++i) {
+        if (const pid_t thread = cursors_[i].asleep.load(std::memory_order_acquire)) sent_.send(thread);
+      }
+    }
     epoch_.notify_all();
+  }
+
+  // Sleeps until the epoch changes.
+  void sleep(int part, uint32_t seen) {
+    cursors_[part].asleep.store(thread_id(), std::memory_order_release);
+    asleep_.fetch_add(1, std::memory_order_seq_cst);
+    epoch_.wait(seen, std::memory_order_seq_cst);
+    asleep_.fetch_sub(1, std::memory_order_release);
+    cursors_[part].asleep.store(0, std::memory_order_release);
+    const std::lock_guard<std::mutex> lock(sent_mutex_);
+    sent_.set_free();
   }
 
   // Whether this worker came in time for the job of `epoch`.
@@ -201,9 +232,10 @@ class Pool {
     return false;
   }
 
-  void work(int part, int creators_cpu) {
+  void work(int part, Elsewhere creators) {
     FloatState specified;
-    start_elsewhere(creators_cpu, part);
+    creators.send(0);
+    creators.set_free();
     uint32_t seen = 0;
     for (;;) {
       uint32_t epoch = epoch_.load(std::memory_order_acquire);
@@ -212,7 +244,7 @@ class Pool {
         epoch = epoch_.load(std::memory_order_acquire);
       }
       if (epoch == seen) {
-        epoch_.wait(seen, std::memory_order_acquire);
+        sleep(part, seen);
         continue;
       }
       seen = epoch;
@@ -252,6 +284,9 @@ class Pool {
   Job job_{};
   std::mutex error_mutex_;
   std::exception_ptr error_;
+  std::atomic<int> asleep_{0};
+  std::mutex sent_mutex_;
+  Elsewhere sent_;
 };
 
 // Never destroyed: its threads outlive every static object. A forked child has none of them and starts with no pool.
