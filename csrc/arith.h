@@ -5,12 +5,10 @@
 #include <cstdint>
 #include <cstring>
 
+#include "host_device.h"
+
 #if defined(__FAST_MATH__)
 #error "nnlite needs IEEE arithmetic: build without -ffast-math"
-#endif
-
-#ifndef NNLITE_HD
-#define NNLITE_HD
 #endif
 
 namespace nnlite {

@@ -9,9 +9,7 @@
 
 #include <cstdint>
 
-#ifndef NNLITE_HD
-#define NNLITE_HD
-#endif
+#include "host_device.h"
 
 namespace nnlite {
 namespace elementary {

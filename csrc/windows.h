@@ -2,7 +2,7 @@
 // Pairs are (height, width).
 #pragma once
 
-#include "array.h"
+#include "arguments.h"
 
 namespace nnlite {
 

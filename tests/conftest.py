@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
+import sys
 from collections.abc import Iterator
 from types import ModuleType
 
@@ -11,13 +13,24 @@ import pytest
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
+from device import OnDevice
 from nnlite import backend as _switch
-from nnlite.backend import available
+from nnlite.backend import available, ops
+
+DEVICES = [name for name in ("cuda_sim",) if importlib.util.find_spec(f"nnlite._{name}")]
 
 
-@pytest.fixture(params=available())
-def backend(request: pytest.FixtureRequest) -> Iterator[ModuleType]:
+@pytest.fixture(params=[*available(), *DEVICES])
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
     """The backend's module; also the one that ``nnlite`` runs on during the test."""
+    if request.param in DEVICES:
+        module = OnDevice(importlib.import_module(f"nnlite._{request.param}"))
+        ops()  # the choice that monkeypatch restores
+        choice = sys.modules["nnlite.backend"]
+        monkeypatch.setattr(choice, "_current", module)
+        monkeypatch.setattr(choice, "_current_name", request.param)
+        yield module
+        return
     with _switch(request.param):
         name = request.param if request.param == "reference" else f"_{request.param}"
         yield importlib.import_module(f"nnlite.{name}")

@@ -48,8 +48,8 @@ py::tuple training_forward(const py::object& x_object, const py::object& weight_
   });
 }
 
-py::array inference_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
-                            const py::object& mean_object, const py::object& var_object, const py::object& eps_object) {
+Array inference_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
+                        const py::object& mean_object, const py::object& var_object, const py::object& eps_object) {
   constexpr auto op = "batchnorm_inference_forward";
   const Input x = planes(op, "x", x_object);
   const Input weight(op, "weight", weight_object, 1, "(C,)"), bias(op, "bias", bias_object, 1, "(C,)");

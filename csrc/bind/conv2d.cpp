@@ -1,5 +1,6 @@
 #include "ops/conv2d.h"
 
+#include "array.h"
 #include "windows.h"
 
 namespace nnlite {
@@ -44,8 +45,8 @@ Conv2dSize conv2d_size(const char* op, const char* x_name, const Shape& x, const
 
 Shape output_shape(const Conv2dSize& size) { return {size.n, size.k, size.out_h, size.out_w}; }
 
-py::array forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
-                  py::object stride, py::object padding, py::object dilation, py::object groups) {
+Array forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
+              py::object stride, py::object padding, py::object dilation, py::object groups) {
   constexpr auto op = "conv2d_forward";
   const Input x(op, "x", x_object, 4, kXAxes), weight(op, "weight", weight_object, 4, kWeightAxes);
   const std::optional<Input> bias = optional_input(op, "bias", bias_object, 1, "(K,)");
@@ -61,8 +62,8 @@ py::array forward(const py::object& x_object, const py::object& weight_object, c
   });
 }
 
-py::array backward_data(const py::object& dy_object, const py::object& weight_object, const py::object& x_shape_object,
-                        py::object stride, py::object padding, py::object dilation, py::object groups) {
+Array backward_data(const py::object& dy_object, const py::object& weight_object, const py::object& x_shape_object,
+                    py::object stride, py::object padding, py::object dilation, py::object groups) {
   constexpr auto op = "conv2d_backward_data";
   const Input dy(op, "dy", dy_object, 4, kYAxes), weight(op, "weight", weight_object, 4, kWeightAxes);
   check_same_dtype(dy, weight);
@@ -77,9 +78,8 @@ py::array backward_data(const py::object& dy_object, const py::object& weight_ob
   });
 }
 
-py::array backward_weights(const py::object& dy_object, const py::object& x_object,
-                           const py::object& weight_shape_object, py::object stride, py::object padding,
-                           py::object dilation, py::object groups) {
+Array backward_weights(const py::object& dy_object, const py::object& x_object, const py::object& weight_shape_object,
+                       py::object stride, py::object padding, py::object dilation, py::object groups) {
   constexpr auto op = "conv2d_backward_weights";
   const Input dy(op, "dy", dy_object, 4, kYAxes), x(op, "x", x_object, 4, kXAxes);
   check_same_dtype(dy, x);
@@ -94,7 +94,7 @@ py::array backward_weights(const py::object& dy_object, const py::object& x_obje
   });
 }
 
-py::array backward_bias(const py::object& dy_object) {
+Array backward_bias(const py::object& dy_object) {
   const Input dy("conv2d_backward_bias", "dy", dy_object, 4, kYAxes);
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dbias(dy.op(), {dy[1]});

@@ -38,10 +38,10 @@ py::tuple forward(const py::object& x_object, const py::object& p_object, const 
   });
 }
 
-py::array backward(const py::object& dy_object, const py::object& mask_object, const py::object& p_object) {
+Array backward(const py::object& dy_object, const py::object& mask_object, const py::object& p_object) {
   constexpr auto op = "dropout_backward";
   const Input dy(op, "dy", dy_object);
-  const auto mask = typed_array<uint8_t>(op, "mask", mask_object, dy.shape(), "dy");
+  const Indices<uint8_t> mask(op, "mask", mask_object, dy.shape(), "dy");
   const double p = probability(op, p_object);
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, dy.shape());

@@ -5,7 +5,7 @@
 namespace nnlite {
 namespace {
 
-py::array multiply(GemmSize size, const Input& a, const Input& b, const Input* bias) {
+Array multiply(GemmSize size, const Input& a, const Input& b, const Input* bias) {
   return by_dtype(a.is_double(), [&]<class T>(T) {
     Output<T> c(a.op(), {size.m, size.n});
     run([&, to = c.data()] { gemm(size, a.as<T>(), b.as<T>(), bias ? bias->as<T>() : nullptr, to); });
@@ -13,7 +13,7 @@ py::array multiply(GemmSize size, const Input& a, const Input& b, const Input* b
   });
 }
 
-py::array gemm_op(const py::object& a_object, const py::object& b_object, bool transpose_a, bool transpose_b) {
+Array gemm_op(const py::object& a_object, const py::object& b_object, bool transpose_a, bool transpose_b) {
   const Input a("gemm", "a", a_object, 2, "(M, L)"), b("gemm", "b", b_object, 2, "(L, N)");
   check_same_dtype(a, b);
   const int64_t k = a[transpose_a ? 0 : 1];
@@ -21,7 +21,7 @@ py::array gemm_op(const py::object& a_object, const py::object& b_object, bool t
   return multiply({a[transpose_a ? 1 : 0], b[transpose_b ? 0 : 1], k, transpose_a, transpose_b}, a, b, nullptr);
 }
 
-py::array linear_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object) {
+Array linear_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object) {
   constexpr auto op = "linear_forward";
   const Input x(op, "x", x_object, 2, "(N, I)"), weight(op, "weight", weight_object, 2, "(O, I)");
   const std::optional<Input> bias = optional_input(op, "bias", bias_object, 1, "(O,)");
@@ -33,7 +33,7 @@ py::array linear_forward(const py::object& x_object, const py::object& weight_ob
   return multiply(size, x, weight, bias ? &*bias : nullptr);
 }
 
-py::array linear_backward_data(const py::object& dy_object, const py::object& weight_object) {
+Array linear_backward_data(const py::object& dy_object, const py::object& weight_object) {
   constexpr auto op = "linear_backward_data";
   const Input dy(op, "dy", dy_object, 2, "(N, O)"), weight(op, "weight", weight_object, 2, "(O, I)");
   check_same_dtype(dy, weight);
@@ -41,7 +41,7 @@ py::array linear_backward_data(const py::object& dy_object, const py::object& we
   return multiply({dy[0], weight[1], dy[1], false, false}, dy, weight, nullptr);
 }
 
-py::array linear_backward_weights(const py::object& dy_object, const py::object& x_object) {
+Array linear_backward_weights(const py::object& dy_object, const py::object& x_object) {
   constexpr auto op = "linear_backward_weights";
   const Input dy(op, "dy", dy_object, 2, "(N, O)"), x(op, "x", x_object, 2, "(N, I)");
   check_same_dtype(dy, x);
@@ -49,7 +49,7 @@ py::array linear_backward_weights(const py::object& dy_object, const py::object&
   return multiply({dy[1], x[1], dy[0], true, false}, dy, x, nullptr);
 }
 
-py::array linear_backward_bias(const py::object& dy_object) {
+Array linear_backward_bias(const py::object& dy_object) {
   const Input dy("linear_backward_bias", "dy", dy_object, 2, "(N, O)");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dbias(dy.op(), {dy[1]});

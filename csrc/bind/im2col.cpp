@@ -1,5 +1,6 @@
 #include "ops/im2col.h"
 
+#include "array.h"
 #include "windows.h"
 
 namespace nnlite {
@@ -10,8 +11,8 @@ std::pair<WindowAxis, WindowAxis> axes(Pair size, const Windows& w) {
           {size.second, w.kernel.second, w.stride.second, w.padding.second, w.dilation.second, w.output.second}};
 }
 
-py::array forward(const py::object& x_object, const py::object& kernel_size, const py::object& stride,
-                  const py::object& padding, const py::object& dilation) {
+Array forward(const py::object& x_object, const py::object& kernel_size, const py::object& stride,
+              const py::object& padding, const py::object& dilation) {
   constexpr auto op = "im2col";
   const Input x(op, "x", x_object, 4, "(N, C, H, W)");
   const Pair kernel = pair(op, "kernel_size", kernel_size, 1), size{x[2], x[3]};
@@ -24,8 +25,8 @@ py::array forward(const py::object& x_object, const py::object& kernel_size, con
   });
 }
 
-py::array backward(const py::object& col_object, const py::object& x_shape_object, const py::object& kernel_size,
-                   const py::object& stride, const py::object& padding, const py::object& dilation) {
+Array backward(const py::object& col_object, const py::object& x_shape_object, const py::object& kernel_size,
+               const py::object& stride, const py::object& padding, const py::object& dilation) {
   constexpr auto op = "col2im";
   const Input col(op, "col", col_object, 2, "(N*OH*OW, C*R*S)");
   const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, "(N, C, H, W)");

@@ -11,7 +11,7 @@ void check_pair(const Input& x, const Input& target) {
   check(x.size() > 0, x.op(), ": an empty batch has no mean loss");
 }
 
-py::array forward(const py::object& x_object, const py::object& target_object) {
+Array forward(const py::object& x_object, const py::object& target_object) {
   constexpr auto op = "mse_forward";
   const Input x(op, "x", x_object), target(op, "target", target_object);
   check_pair(x, target);
@@ -22,7 +22,7 @@ py::array forward(const py::object& x_object, const py::object& target_object) {
   });
 }
 
-py::array backward(const py::object& dloss_object, const py::object& x_object, const py::object& target_object) {
+Array backward(const py::object& dloss_object, const py::object& x_object, const py::object& target_object) {
   constexpr auto op = "mse_backward";
   const Input dloss(op, "dloss", dloss_object, 0, "()"), x(op, "x", x_object), target(op, "target", target_object);
   check_pair(x, target);

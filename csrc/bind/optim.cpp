@@ -5,7 +5,6 @@
 #include <deque>
 
 #include "array.h"
-#include "parallel.h"
 
 namespace nnlite {
 namespace {
@@ -49,8 +48,7 @@ class Lists {
   // update(slots, count) for each dtype that occurs; done or not done, whatever signals come.
   template <class F>
   void update(F f) {
-    run([&] {
-      const Uninterruptible whole;
+    run_whole([&] {
       const auto& singles = std::get<std::vector<Slot<float>>>(slots_);
       const auto& doubles = std::get<std::vector<Slot<double>>>(slots_);
       f(singles.data(), static_cast<int64_t>(singles.size()));

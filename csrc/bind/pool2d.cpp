@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "array.h"
 #include "windows.h"
 
 namespace nnlite {
@@ -51,14 +52,14 @@ py::tuple max_forward(const py::object& x_object, const py::object& kernel_size,
   });
 }
 
-py::array max_backward(const py::object& dy_object, const py::object& index_object, const py::object& x_shape_object,
-                       const py::object& kernel_size, const py::object& stride, const py::object& padding) {
+Array max_backward(const py::object& dy_object, const py::object& index_object, const py::object& x_shape_object,
+                   const py::object& kernel_size, const py::object& stride, const py::object& padding) {
   constexpr auto op = "max_pool2d_backward";
   const Input dy(op, "dy", dy_object, 4, kYAxes);
   const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
   const Pool pool(op, x_shape, kernel_size, stride, padding);
   check_shape(dy, pool.y_shape, "the output");
-  const auto index = typed_array<int32_t>(op, "index", index_object, pool.y_shape, "the output");
+  const Indices<int32_t> index(op, "index", index_object, pool.y_shape, "the output");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x_shape);
     bool valid = true;
@@ -75,8 +76,8 @@ py::array max_backward(const py::object& dy_object, const py::object& index_obje
   });
 }
 
-py::array avg_forward(const py::object& x_object, const py::object& kernel_size, const py::object& stride,
-                      const py::object& padding) {
+Array avg_forward(const py::object& x_object, const py::object& kernel_size, const py::object& stride,
+                  const py::object& padding) {
   constexpr auto op = "avg_pool2d_forward";
   const Input x(op, "x", x_object, 4, kXAxes);
   const Pool pool(op, x.shape(), kernel_size, stride, padding);
@@ -87,8 +88,8 @@ py::array avg_forward(const py::object& x_object, const py::object& kernel_size,
   });
 }
 
-py::array avg_backward(const py::object& dy_object, const py::object& x_shape_object, const py::object& kernel_size,
-                       const py::object& stride, const py::object& padding) {
+Array avg_backward(const py::object& dy_object, const py::object& x_shape_object, const py::object& kernel_size,
+                   const py::object& stride, const py::object& padding) {
   constexpr auto op = "avg_pool2d_backward";
   const Input dy(op, "dy", dy_object, 4, kYAxes);
   const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
@@ -101,7 +102,7 @@ py::array avg_backward(const py::object& dy_object, const py::object& x_shape_ob
   });
 }
 
-py::array global_forward(const py::object& x_object) {
+Array global_forward(const py::object& x_object) {
   constexpr auto op = "global_avg_pool2d_forward";
   const Input x(op, "x", x_object, 4, kXAxes);
   check_plane(op, x[2], x[3]);
@@ -112,7 +113,7 @@ py::array global_forward(const py::object& x_object) {
   });
 }
 
-py::array global_backward(const py::object& dy_object, const py::object& x_shape_object) {
+Array global_backward(const py::object& dy_object, const py::object& x_shape_object) {
   constexpr auto op = "global_avg_pool2d_backward";
   const Input dy(op, "dy", dy_object, 4, "(N, C, 1, 1)");
   const Shape x = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);

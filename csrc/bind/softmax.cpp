@@ -5,7 +5,7 @@
 namespace nnlite {
 namespace {
 
-py::array forward(const py::object& x_object) {
+Array forward(const py::object& x_object) {
   const Input x("softmax_forward", "x", x_object, 2, "(N, K)");
   check(x[1] >= 1, x.op(), ": x must have at least 1 class, got shape ", show(x.shape()));
   return by_dtype(x.is_double(), [&]<class T>(T) {
@@ -15,7 +15,7 @@ py::array forward(const py::object& x_object) {
   });
 }
 
-py::array backward(const py::object& dy_object, const py::object& y_object) {
+Array backward(const py::object& dy_object, const py::object& y_object) {
   constexpr auto op = "softmax_backward";
   const Input dy(op, "dy", dy_object, 2, "(N, K)"), y(op, "y", y_object, 2, "(N, K)");
   check_same_dtype(dy, y);

@@ -10,18 +10,12 @@ struct CheckedTarget {
   CheckedTarget(const Input& x, const py::object& value) {
     const char* const op = x.op();
     if (is_integer_array(value)) {
-      const auto given = py::reinterpret_borrow<py::array>(value);
-      const bool one_hot = Shape(given.shape(), given.shape() + given.ndim()) == x.shape();
-      check(!one_hot, op, ": one-hot target must be of the type of ", x.name(), ", e.g. target.astype(np.",
-            x.is_double() ? "float64" : "float32", ")");
-      labels = nnlite::labels(op, "target", value);
-      const auto count = static_cast<int64_t>(labels.size());
-      check(count == x[0], op, ": ", x.name(), " has ", x[0], " rows but target has ", count, " labels");
-      for (int64_t i = 0; i < count; ++i) {
-        if (labels[i] >= 0 && labels[i] < x[1]) continue;
-        const std::string shown = py::str(value[py::int_(i)]);  // as given: an unsigned label may be above 2^63
-        check(false, op, ": target[", i, "] is ", shown, " but there are ", x[1], " classes (0 to ", x[1] - 1, ")");
-      }
+      check(shape_of(value) != x.shape(), op, ": one-hot target must be of the type of ", x.name(),
+            ", e.g. target.astype(np.", x.is_double() ? "float64" : "float32", ")");
+      labels.emplace(op, "target", value);
+      check(labels->size() == x[0], op, ": ", x.name(), " has ", x[0], " rows but target has ", labels->size(),
+            " labels");
+      labels->check_range(x[1]);
     } else {
       probabilities.emplace(op, "target", value, 2, "(N, K)");
       check_same_dtype(x, *probabilities);
@@ -32,10 +26,10 @@ struct CheckedTarget {
 
   template <class T>
   Target<T> as() const {
-    return probabilities ? Target<T>{nullptr, probabilities->as<T>()} : Target<T>{labels.data(), nullptr};
+    return probabilities ? Target<T>{nullptr, probabilities->as<T>()} : Target<T>{labels->data(), nullptr};
   }
 
-  std::vector<int64_t> labels;
+  std::optional<Labels> labels;
   std::optional<Input> probabilities;
 };
 
@@ -53,7 +47,7 @@ py::tuple forward(const py::object& x_object, const py::object& target_object) {
   });
 }
 
-py::array backward(const py::object& dloss_object, const py::object& y_object, const py::object& target_object) {
+Array backward(const py::object& dloss_object, const py::object& y_object, const py::object& target_object) {
   constexpr auto op = "softmax_cross_entropy_backward";
   const Input dloss(op, "dloss", dloss_object, 0, "()"), y(op, "y", y_object, 2, "(N, K)");
   check_same_dtype(dloss, y);

@@ -5,7 +5,7 @@
 namespace nnlite {
 namespace {
 
-py::array forward(const py::object& x_object) {
+Array forward(const py::object& x_object) {
   const Input x("sum_forward", "x", x_object);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(x.op(), {});
@@ -14,7 +14,7 @@ py::array forward(const py::object& x_object) {
   });
 }
 
-py::array backward(const py::object& dy_object, const py::object& x_shape) {
+Array backward(const py::object& dy_object, const py::object& x_shape) {
   const Input dy("sum_backward", "dy", dy_object, 0, "()");
   const Shape shape = shape_argument(dy.op(), "x_shape", x_shape, -1, "");
   const int64_t n = size_of(dy.op(), shape);

@@ -1,9 +1,12 @@
 #include "ops/random.h"
 
 #include <algorithm>
+#include <bit>
+#include <numeric>
 
 #include "elementary.h"
 #include "parallel.h"
+#include "workspace.h"
 
 namespace nnlite {
 namespace {
@@ -44,6 +47,36 @@ void normal(Draw draw, int64_t n, double mean, double std, T* y) {
   });
 }
 
+void random_bits64(Draw draw, int64_t n, uint64_t* y) {
+  each_piece<2>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
+    for (int64_t i = 0; i < count; ++i) y[first + i] = bits64(words, i);
+  });
+}
+
+struct Keyed {
+  uint64_t key;
+  int64_t index;
+};
+
+// order = the stable argsort of keys. The keys are random: after one distribution by their high bits a bucket holds a
+// few numbers, and sorting those by insertion is stable too.
+void stable_argsort(const uint64_t* keys, int64_t n, int64_t* order) {
+  const int bits = std::max(1, static_cast<int>(std::bit_width(static_cast<uint64_t>(n))) - 3);
+  const Scratch<int64_t> ends((int64_t{1} << bits) + 1);
+  const Scratch<Keyed> sorted(n);
+  std::fill_n(ends.get(), (int64_t{1} << bits) + 1, int64_t{0});
+  for (int64_t i = 0; i < n; ++i) ++ends[static_cast<int64_t>(keys[i] >> (64 - bits)) + 1];
+  std::partial_sum(ends.get(), ends.get() + (int64_t{1} << bits) + 1, ends.get());
+  for (int64_t i = 0; i < n; ++i) sorted[ends[static_cast<int64_t>(keys[i] >> (64 - bits))]++] = {keys[i], i};
+  for (int64_t i = 1; i < n; ++i) {
+    const Keyed moved = sorted[i];
+    int64_t j = i;
+    for (; j > 0 && sorted[j - 1].key > moved.key; --j) sorted[j] = sorted[j - 1];
+    sorted[j] = moved;
+  }
+  for (int64_t i = 0; i < n; ++i) order[i] = sorted[i].index;
+}
+
 }  // namespace
 
 void random_bits(Draw draw, int64_t n, uint32_t* y) {
@@ -51,10 +84,10 @@ void random_bits(Draw draw, int64_t n, uint32_t* y) {
                 [=](int64_t first, int64_t count, const uint32_t* words) { std::copy_n(words, count, y + first); });
 }
 
-void random_bits64(Draw draw, int64_t n, uint64_t* y) {
-  each_piece<2>(draw, n, [=](int64_t first, int64_t count, const uint32_t* words) {
-    for (int64_t i = 0; i < count; ++i) y[first + i] = bits64(words, i);
-  });
+void random_permutation(Draw draw, int64_t n, int64_t* order) {
+  const Scratch<uint64_t> keys(n);
+  random_bits64(draw, n, keys.get());
+  stable_argsort(keys.get(), n, order);
 }
 
 void random_uniform(Draw draw, int64_t n, float low, float width, float* y) {

@@ -9,7 +9,8 @@
 namespace nnlite {
 
 void random_bits(Draw draw, int64_t n, uint32_t* words);
-void random_bits64(Draw draw, int64_t n, uint64_t* words);
+// The stable argsort of n numbers of 64 bits.
+void random_permutation(Draw draw, int64_t n, int64_t* order);
 // low + u * width, u of 24 (float) or 53 (double) bits.
 void random_uniform(Draw draw, int64_t n, float low, float width, float* y);
 void random_uniform(Draw draw, int64_t n, double low, double width, double* y);

@@ -1,7 +1,5 @@
 #include "array.h"
 
-#include <cmath>
-#include <limits>
 #include <new>
 
 #include "float_state.h"
@@ -11,8 +9,7 @@
 namespace nnlite {
 namespace {
 
-constexpr int64_t kLargestSize = int64_t{1} << 60;  // elements; times 8 bytes still fits
-constexpr size_t kRecycled = 1 << 16;               // results from this many bytes on come from the recycling allocator
+constexpr size_t kRecycled = 1 << 16;  // results from this many bytes on come from the recycling allocator
 
 // "float32", ">f4", as NumPy writes a dtype.
 std::string dtype_name(const py::array& a) { return py::str(a.dtype()); }
@@ -55,37 +52,12 @@ py::array in_c_order(const py::array& a) {
   return copy;
 }
 
-std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
-
-std::ostream& operator<<(std::ostream& out, Shown shown) {
-  out << "(";
-  for (size_t i = 0; i < shown.shape.size(); ++i) out << (i ? ", " : "") << shown.shape[i];
-  return out << (shown.shape.size() == 1 ? ",)" : ")");
-}
-
-int64_t size_of(const char* op, const Shape& shape) {
-  int64_t size = 1;
-  bool empty = false;
-  for (const int64_t n : shape) empty = empty || n == 0;
-  if (empty) return 0;
-  for (const int64_t n : shape) {
-    check(n <= kLargestSize / size, op, ": size of an array of shape ", show(shape), " overflows");
-    size *= n;
-  }
-  return size;
-}
-
 Input::Input(const char* op, const char* name, py::handle value, int rank, const char* axes) : op_(op), name_(name) {
   is_double_ = require_float(op, name, require_array(op, name, value, data_));
   if (rank >= 0 && data_.ndim() != rank)
     check(false, op, ": ", name, " must have ", rank, rank == 1 ? " dimension " : " dimensions ", axes, ", got ",
           data_.ndim(), " with shape ", show(shape()));
   data_ = in_c_order(data_);
-}
-
-std::optional<Input> optional_input(const char* op, const char* name, py::handle value, int rank, const char* axes) {
-  if (value.is_none()) return std::nullopt;
-  return std::optional<Input>(std::in_place, op, name, value, rank, axes);
 }
 
 InPlace::InPlace(const char* op, const char* name, py::handle value) {
@@ -101,7 +73,13 @@ bool is_integer_array(py::handle value) {
   return kind == 'i' || kind == 'u';
 }
 
-std::vector<int64_t> labels(const char* op, const char* name, py::handle value) {
+Shape shape_of(py::handle array) {
+  const auto a = py::reinterpret_borrow<py::array>(array);
+  return Shape(a.shape(), a.shape() + a.ndim());
+}
+
+Labels::Labels(const char* op, const char* name, py::handle value)
+    : op_(op), name_(name), given_(py::reinterpret_borrow<py::object>(value)) {
   py::array a;
   require_array(op, name, value, a);
   const char kind = a.dtype().kind();
@@ -109,119 +87,38 @@ std::vector<int64_t> labels(const char* op, const char* name, py::handle value) 
     throw py::type_error(std::string(op) + ": " + name + " must be of an integer type, got " + dtype_name(a));
   }
   check(a.ndim() == 1, op, ": ", name, " must have 1 dimension (N,), got ", a.ndim(), " with shape ",
-        show(Shape(a.shape(), a.shape() + a.ndim())));
+        show(shape_of(a)));
   // Widened to 64 bits; an unsigned label of 2^63 or more turns negative and is refused with the others that are out of
   // range.
   const py::array wide = a.attr("astype")("int64");
   const auto* const begin = static_cast<const int64_t*>(wide.data());
-  return std::vector<int64_t>(begin, begin + wide.size());
+  labels_.assign(begin, begin + wide.size());
 }
 
-void check_same_dtype(const Input& a, const Input& b) {
-  if (a.is_double() == b.is_double()) return;
-  const auto dtype = [](const Input& x) { return std::string(x.is_double() ? "float64" : "float32"); };
-  const bool target = std::string(b.name()) == "target";
-  const std::string hint = target ? "target.astype(np." + dtype(a) + ")"
-                                  : std::string(a.name()) + ".astype(np." + dtype(b) + ") or model." +
-                                        (a.is_double() ? "double()" : "float()");
-  throw py::type_error(std::string(a.op()) + ": " + a.name() + " is " + dtype(a) + " but " + b.name() + " is " +
-                       dtype(b) + "; convert one of them, e.g. " + hint);
-}
-
-void check_same_shape(const Input& a, const Input& b) {
-  bool same = a.rank() == b.rank();
-  for (int i = 0; same && i < a.rank(); ++i) same = a[i] == b[i];
-  if (same) return;
-  check(false, a.op(), ": ", a.name(), " has shape ", show(a.shape()), " but ", b.name(), " has shape ",
-        show(b.shape()));
-}
-
-void check_shape(const Input& a, const Shape& expected, const char* of) {
-  if (a.shape() == expected) return;
-  check(false, a.op(), ": ", a.name(), " has shape ", show(a.shape()), " but ", of, " needs ", show(expected));
-}
-
-namespace {
-
-bool is_index(py::handle value) { return PyIndex_Check(value.ptr()) && !PyBool_Check(value.ptr()); }
-
-int64_t to_int64(const char* op, const char* name, py::handle value) {
-  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-  if (!index) throw py::error_already_set();
-  int overflow = 0;
-  const long long n = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
-  check(overflow == 0 && n <= kLargestSize && n >= -kLargestSize, op, ": size of ", name, " overflows");
-  return n;
-}
-
-}  // namespace
-
-double number(const char* op, const char* name, py::handle value) {
-  const double x = PyFloat_AsDouble(value.ptr());
-  if (x == -1.0 && PyErr_Occurred()) {
-    PyErr_Clear();
-    throw py::type_error(std::string(op) + ": " + name + " must be a number, got " + type_name(value));
+void Labels::check_range(int64_t classes) const {
+  for (int64_t i = 0; i < size(); ++i) {
+    if (labels_[i] >= 0 && labels_[i] < classes) continue;
+    const std::string shown = py::str(given_[py::int_(i)]);  // as given: an unsigned label may be above 2^63
+    check(false, op_, ": ", name_, "[", i, "] is ", shown, " but there are ", classes, " classes (0 to ", classes - 1,
+          ")");
   }
-  return x;
 }
 
-uint64_t counter(const char* op, const char* name, py::handle value, int bits) {
-  if (!is_index(value)) {
-    throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));
+template <class T>
+Indices<T>::Indices(const char* op, const char* name, py::handle value, const Shape& shape, const char* of) {
+  py::array given;
+  require_array(op, name, value, given);
+  const py::dtype wanted = py::dtype::of<T>();
+  if (!given.dtype().equal(wanted)) {
+    throw py::type_error(std::string(op) + ": " + name + " must be " + std::string(py::str(wanted)) + ", got " +
+                         dtype_name(given));
   }
-  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
-  if (!index) throw py::error_already_set();
-  const uint64_t n = PyLong_AsUnsignedLongLong(index.ptr());
-  const bool outside = PyErr_Occurred() != nullptr;
-  if (outside) PyErr_Clear();
-  check(!outside && (bits == 64 || n >> bits == 0), op, ": ", name, " must be from 0 to 2**", bits, " - 1, got ",
-        std::string(py::str(index)));
-  return n;
+  const Shape found = shape_of(given);
+  check(found == shape, op, ": ", name, " has shape ", show(found), " but ", of, " needs ", show(shape));
+  data_ = in_c_order(given);
 }
-
-int64_t integer(const char* op, const char* name, py::handle value, int64_t least) {
-  if (!is_index(value))
-    throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));
-  const int64_t n = to_int64(op, name, value);
-  check(n >= least, op, ": ", name, " must be at least ", least, ", got ", n);
-  return n;
-}
-
-std::pair<int64_t, int64_t> pair(const char* op, const char* name, py::handle value, int64_t least) {
-  std::pair<int64_t, int64_t> result;
-  if (is_index(value)) {
-    result.first = result.second = to_int64(op, name, value);
-  } else {
-    const bool sequence = py::isinstance<py::tuple>(value) || py::isinstance<py::list>(value);
-    const py::tuple items = sequence ? py::tuple(py::reinterpret_borrow<py::object>(value)) : py::tuple();
-    if (items.size() != 2 || !is_index(items[0]) || !is_index(items[1])) {
-      throw py::type_error(std::string(op) + ": " + name + " must be an int or a pair of ints, got " +
-                           std::string(py::repr(value)));
-    }
-    result = {to_int64(op, name, items[0]), to_int64(op, name, items[1])};
-  }
-  check(result.first >= least && result.second >= least, op, ": ", name, " must be at least ", least, ", got ",
-        show({result.first, result.second}));
-  return result;
-}
-
-Shape shape_argument(const char* op, const char* name, py::handle value, int rank, const char* axes) {
-  if (!py::isinstance<py::tuple>(value) && !py::isinstance<py::list>(value)) {
-    throw py::type_error(std::string(op) + ": " + name + " must be a tuple of ints, got " +
-                         std::string(py::repr(value)));
-  }
-  Shape shape;
-  for (const py::handle item : py::tuple(py::reinterpret_borrow<py::object>(value))) {
-    if (!is_index(item))
-      throw py::type_error(std::string(op) + ": " + name + " must be a tuple of ints, got " +
-                           std::string(py::repr(value)));
-    shape.push_back(to_int64(op, name, item));
-  }
-  check(rank < 0 || static_cast<int>(shape.size()) == rank, op, ": ", name, " must have ", rank, " sizes ", axes,
-        ", got ", show(shape));
-  for (const int64_t n : shape) check(n >= 0, op, ": ", name, " must not hold a negative size, got ", show(shape));
-  return shape;
-}
+template class Indices<int32_t>;
+template class Indices<uint8_t>;
 
 template <class T>
 Output<T>::Output(const char* op, const Shape& shape) {
@@ -265,6 +162,13 @@ void run_erased(void (*body)(void*), void* context) {
     }
   }
   if (interrupted) throw py::error_already_set();
+}
+
+void run_whole_erased(void (*body)(void*), void* context) {
+  run([=] {
+    const Uninterruptible whole;
+    body(context);
+  });
 }
 
 }  // namespace nnlite

@@ -1,0 +1,116 @@
+#include "arguments.h"
+
+namespace nnlite {
+namespace {
+
+constexpr int64_t kLargestSize = int64_t{1} << 60;  // elements; times 8 bytes still fits
+
+bool is_index(py::handle value) { return PyIndex_Check(value.ptr()) && !PyBool_Check(value.ptr()); }
+
+int64_t to_int64(const char* op, const char* name, py::handle value) {
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) throw py::error_already_set();
+  int overflow = 0;
+  const long long n = PyLong_AsLongLongAndOverflow(index.ptr(), &overflow);
+  check(overflow == 0 && n <= kLargestSize && n >= -kLargestSize, op, ": size of ", name, " overflows");
+  return n;
+}
+
+}  // namespace
+
+std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
+
+std::ostream& operator<<(std::ostream& out, Shown shown) {
+  out << "(";
+  for (size_t i = 0; i < shown.shape.size(); ++i) out << (i ? ", " : "") << shown.shape[i];
+  return out << (shown.shape.size() == 1 ? ",)" : ")");
+}
+
+int64_t size_of(const char* op, const Shape& shape) {
+  int64_t size = 1;
+  bool empty = false;
+  for (const int64_t n : shape) empty = empty || n == 0;
+  if (empty) return 0;
+  for (const int64_t n : shape) {
+    check(n <= kLargestSize / size, op, ": size of an array of shape ", show(shape), " overflows");
+    size *= n;
+  }
+  return size;
+}
+
+double number(const char* op, const char* name, py::handle value) {
+  const double x = PyFloat_AsDouble(value.ptr());
+  if (x == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    throw py::type_error(std::string(op) + ": " + name + " must be a number, got " + type_name(value));
+  }
+  return x;
+}
+
+uint64_t counter(const char* op, const char* name, py::handle value, int bits) {
+  if (!is_index(value)) {
+    throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));
+  }
+  const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));
+  if (!index) throw py::error_already_set();
+  const uint64_t n = PyLong_AsUnsignedLongLong(index.ptr());
+  const bool outside = PyErr_Occurred() != nullptr;
+  if (outside) PyErr_Clear();
+  check(!outside && (bits == 64 || n >> bits == 0), op, ": ", name, " must be from 0 to 2**", bits, " - 1, got ",
+        std::string(py::str(index)));
+  return n;
+}
+
+int64_t integer(const char* op, const char* name, py::handle value, int64_t least) {
+  if (!is_index(value))
+    throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));
+  const int64_t n = to_int64(op, name, value);
+  check(n >= least, op, ": ", name, " must be at least ", least, ", got ", n);
+  return n;
+}
+
+std::pair<int64_t, int64_t> pair(const char* op, const char* name, py::handle value, int64_t least) {
+  std::pair<int64_t, int64_t> result;
+  if (is_index(value)) {
+    result.first = result.second = to_int64(op, name, value);
+  } else {
+    const bool sequence = py::isinstance<py::tuple>(value) || py::isinstance<py::list>(value);
+    const py::tuple items = sequence ? py::tuple(py::reinterpret_borrow<py::object>(value)) : py::tuple();
+    if (items.size() != 2 || !is_index(items[0]) || !is_index(items[1])) {
+      throw py::type_error(std::string(op) + ": " + name + " must be an int or a pair of ints, got " +
+                           std::string(py::repr(value)));
+    }
+    result = {to_int64(op, name, items[0]), to_int64(op, name, items[1])};
+  }
+  check(result.first >= least && result.second >= least, op, ": ", name, " must be at least ", least, ", got ",
+        show({result.first, result.second}));
+  return result;
+}
+
+Shape shape_argument(const char* op, const char* name, py::handle value, int rank, const char* axes) {
+  if (!py::isinstance<py::tuple>(value) && !py::isinstance<py::list>(value)) {
+    throw py::type_error(std::string(op) + ": " + name + " must be a tuple of ints, got " +
+                         std::string(py::repr(value)));
+  }
+  Shape shape;
+  for (const py::handle item : py::tuple(py::reinterpret_borrow<py::object>(value))) {
+    if (!is_index(item))
+      throw py::type_error(std::string(op) + ": " + name + " must be a tuple of ints, got " +
+                           std::string(py::repr(value)));
+    shape.push_back(to_int64(op, name, item));
+  }
+  check(rank < 0 || static_cast<int>(shape.size()) == rank, op, ": ", name, " must have ", rank, " sizes ", axes,
+        ", got ", show(shape));
+  for (const int64_t n : shape) check(n >= 0, op, ": ", name, " must not hold a negative size, got ", show(shape));
+  return shape;
+}
+
+bool is_double_dtype(const char* op, const py::object& value) {
+  const py::dtype dtype = py::dtype::from_args(value);
+  const bool native = dtype.byteorder() == '=' || dtype.byteorder() == '|';
+  if (native && dtype.equal(py::dtype::of<float>())) return false;
+  if (native && dtype.equal(py::dtype::of<double>())) return true;
+  throw py::type_error(std::string(op) + ": dtype must be float32 or float64, got " + std::string(py::str(dtype)));
+}
+
+}  // namespace nnlite

@@ -1,0 +1,25 @@
+// The simulator's parts among themselves.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace nnlite::sim {
+
+// What memory holds before anything is written: a signalling NaN as binary64, NaNs as binary32.
+constexpr uint64_t kUnset = 0x7ff4dead7fa0dead;
+
+enum class Order { ascending, descending, random };
+// The order in which threads of a block, and blocks of a grid, run.
+void set_order(Order order, uint64_t seed);
+
+// sim/device.cpp: device memory is accessible while kernels run, and at no other time.
+void expose_memory(bool accessible);
+// DeviceError if the last kernel wrote behind the end of an allocation, before the next page.
+void check_bounds(const char* name);
+std::string describe_address(const void* p, size_t shared);
+bool is_shared(const void* p);
+void set_memory_limit(size_t bytes);
+
+}  // namespace nnlite::sim
