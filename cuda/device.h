@@ -24,10 +24,17 @@ struct FoundByKernel : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+// A loss that is infinite or NaN; a Python FloatingPointError.
+struct NotFinite : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 // What kernels write when an argument in device memory is wrong. Launches go on, but optimizers change nothing while
-// `what` is not 0, and the next synchronisation raises the error. `what` numbers a text of the host.
+// `what` is not 0, and the next synchronisation raises the error. `what` numbers a text of the host; the first thread
+// to claim the record writes it.
 struct Fault {
   int64_t what, index, value, limit;
+  int claimed;
 };
 
 namespace device {

@@ -1,4 +1,5 @@
 // What is the same for the CUDA runtime and the simulator: the texts of faults, and the limits of a launch.
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <string>
@@ -42,7 +43,14 @@ void raise_fault(const Fault& found) {
     throw FoundByKernel(text.op + ": " + text.argument + " holds [" + value + "] but a window has " + limit + " taps " +
                         range);
   }
-  throw FoundByKernel(text.op + ": " + text.argument + " " + text.kind);
+  if (text.kind == "row") {
+    throw FoundByKernel(text.op + ": " + text.argument + "[" + std::to_string(found.index) + "] is " + value +
+                        " but there are " + limit + " rows " + range);
+  }
+  double number;
+  std::memcpy(&number, &found.value, sizeof number);
+  const char* const shown = number != number ? "nan" : number < 0 ? "-inf" : "inf";
+  throw NotFinite(text.op + " is " + shown + " in " + text.argument + ", step " + std::to_string(found.index));
 }
 
 void check_launch(const char* name, int64_t gx, int64_t gy, int64_t gz, int64_t bx, int64_t by, int64_t bz,

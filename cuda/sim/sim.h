@@ -22,4 +22,7 @@ std::string describe_address(const void* p, size_t shared);
 bool is_shared(const void* p);
 void set_memory_limit(size_t bytes);
 
+// sim/planted.cpp
+void planted(const std::string& name, const float* x, float* y);
+
 }  // namespace nnlite::sim

@@ -12,7 +12,7 @@ def dropout(x: Tensor | Array, p: float = 0.5, training: bool = True) -> Tensor:
     x = as_tensor("dropout", "x", x)
     if not training:
         return x
-    kernels = ops()
+    kernels = ops(x.data)
     with generator.draw(DROPOUT) as draw:
         y, mask = kernels.dropout_forward(x.data, p, generator.seed, draw)
     return record(y, lambda dy, needs: (kernels.dropout_backward(dy, mask, p),), x)
