@@ -59,6 +59,8 @@ void copy_to_host(void* to, const void* from, size_t bytes);  // waits; raises w
 void copy_on_device(void* to, const void* from, size_t bytes);
 void fill_zero(void* to, size_t bytes);
 void synchronize();  // waits; raises what kernels found
+// DeviceError while a step is being recorded: what is waited for then would be missing in its replays.
+void refuse_to_wait();
 
 // The current stream (a cudaStream_t).
 void* stream();

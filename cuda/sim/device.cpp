@@ -10,6 +10,7 @@
 #include <mutex>
 #include <sstream>
 
+#include "recording.h"
 #include "sim/sim.h"
 
 namespace nnlite {
@@ -113,7 +114,7 @@ std::string why_none() { return ""; }
 int current() { return current_device; }
 void set_current(int index) { current_device = index; }
 
-void* allocate(size_t bytes) {
+void* allocate_block(size_t bytes) {
   const std::lock_guard lock(mutex);
   if (bytes > limit || in_use + bytes > limit) {
     throw OutOfDeviceMemory("out of device memory: " + std::to_string(bytes) + " bytes asked for, " +
@@ -135,7 +136,7 @@ void* allocate(size_t bytes) {
   return data;
 }
 
-void release(void* p) noexcept {
+void release_block(void* p) noexcept {
   const std::lock_guard lock(mutex);
   const auto it = allocations.find(static_cast<char*>(p));
   if (it == allocations.end()) return;
@@ -156,6 +157,7 @@ void copy_to_device(void* to, const void* from, size_t bytes) {
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
+  refuse_to_wait();
   synchronize();
   if (bytes == 0) return;
   const Exposed memory(from);
@@ -176,7 +178,7 @@ void fill_zero(void* to, size_t bytes) {
 
 Fault* fault() {
   static Fault* const record = [] {
-    auto* const p = static_cast<Fault*>(allocate(sizeof(Fault)));
+    auto* const p = static_cast<Fault*>(allocate_block(sizeof(Fault)));
     in_use -= sizeof(Fault);  // not the program's
     peak = in_use;
     fill_zero(p, sizeof(Fault));
@@ -196,6 +198,12 @@ void synchronize() {
 }
 
 void* stream() { return nullptr; }
+
+std::shared_ptr<void> make_graph(const std::function<void()>& work) {
+  return std::make_shared<std::function<void()>>(work);
+}
+void start_graph(void* graph) { (*static_cast<std::function<void()>*>(graph))(); }
+
 void allow_shared(const char*, const void*, size_t) {}
 void after_launch(const char*) {}
 
