@@ -202,5 +202,6 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
       },
       py::arg("order"), py::arg("seed") = 0);
   m.def("_set_memory_limit", sim::set_memory_limit, py::arg("bytes"));
+  m.def("_set_multiprocessors", sim::set_multiprocessors, py::arg("number"));
 #endif
 }

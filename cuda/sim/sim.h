@@ -21,5 +21,7 @@ void check_bounds(const char* name);
 std::string describe_address(const void* p, size_t shared);
 bool is_shared(const void* p);
 void set_memory_limit(size_t bytes);
+// What device::multiprocessors() says: kernels for large problems are chosen for small ones if it is 1.
+void set_multiprocessors(int number);
 
 }  // namespace nnlite::sim
