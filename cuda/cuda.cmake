@@ -38,7 +38,7 @@ if(NNLITE_CUDA_SIM)
   endforeach()
   nnlite_cuda_module(_cuda_sim ${simulator} ${simulated})
   target_compile_definitions(_cuda_sim PRIVATE NNLITE_SIMULATOR)
-  set_source_files_properties(${simulated} PROPERTIES COMPILE_OPTIONS "-march=native")
+  set_source_files_properties(${simulated} PROPERTIES COMPILE_OPTIONS "-march=native;-Wno-unknown-pragmas")
 endif()
 
 if(NNLITE_CUDA STREQUAL "AUTO")

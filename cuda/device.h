@@ -45,6 +45,7 @@ std::string why_none();
 // The device that allocations and launches of this thread go to.
 int current();
 void set_current(int index);  // DeviceError unless 0 <= index < count()
+int multiprocessors();        // of the current device
 
 void* allocate(size_t bytes);  // at least 256-byte aligned; never nullptr; OutOfDeviceMemory
 void release(void* p) noexcept;

@@ -279,5 +279,6 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
         run([&, to = y.as<float>()] { sim::planted(name, x.as<float>(), to); });
       },
       py::arg("name"), py::arg("x"), py::arg("y"));
+  m.def("_set_multiprocessors", sim::set_multiprocessors, py::arg("number"));
 #endif
 }

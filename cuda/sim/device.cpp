@@ -30,6 +30,7 @@ std::map<char*, Allocation> allocations;  // by the address that was handed out
 size_t in_use = 0, peak = 0, limit = size_t{4} << 30;
 thread_local int current_device = 0;
 bool exposed = false;
+int multiprocessors_shown = 132;  // as of an H200
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -104,6 +105,7 @@ std::string describe_address(const void* p, size_t shared) {
 }
 
 void set_memory_limit(size_t bytes) { limit = bytes; }
+void set_multiprocessors(int number) { multiprocessors_shown = number; }
 
 }  // namespace sim
 
@@ -113,6 +115,7 @@ int count() { return kDevices; }
 std::string why_none() { return ""; }
 int current() { return current_device; }
 void set_current(int index) { current_device = index; }
+int multiprocessors() { return multiprocessors_shown; }
 
 void* allocate_block(size_t bytes) {
   const std::lock_guard lock(mutex);
