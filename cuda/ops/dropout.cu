@@ -95,8 +95,8 @@ bool wide(const T* x, const T* y, const uint8_t* mask) {
 template <class T>
 void run_forward(const T* x, int64_t n, uint32_t threshold, T scale, Draw draw, T* y, uint8_t* mask) {
   if (n == 0) return;
-  launch("dropout_forward", forward<T>, blocks_for(n, kPerBlock), kThreads, 0, x, n, threshold, scale, draw,
-         wide(x, y, mask), y, mask);
+  launch_varying<4>("dropout_forward", forward<T>, blocks_for(n, kPerBlock), kThreads, 0, x, n, threshold, scale, draw,
+                    wide(x, y, mask), y, mask);
 }
 
 template <class T>

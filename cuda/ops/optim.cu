@@ -142,7 +142,7 @@ void update_all(const char* name, const Slot<T>* slots, int64_t count, const Rul
       table.first_block[table.count] = first + static_cast<uint32_t>(blocks_for(slots[next].n, kPart<T>));
     }
     if (table.count == 0) return;
-    launch(name, update<Rule, T>, table.first_block[table.count], kThreads, 0, table, rule, device::fault());
+    launch_varying<1>(name, update<Rule, T>, table.first_block[table.count], kThreads, 0, table, rule, device::fault());
   }
 }
 
