@@ -41,7 +41,7 @@ if(NNLITE_CUDA_SIM)
   set_source_files_properties(${simulated} PROPERTIES COMPILE_OPTIONS "-march=native;-Wno-unknown-pragmas")
 endif()
 
-if(NNLITE_CUDA STREQUAL "AUTO")
+if(NNLITE_CUDA STREQUAL "" OR NNLITE_CUDA STREQUAL "AUTO")
   include(CheckLanguage)
   check_language(CUDA)
   set(build_cuda ${CMAKE_CUDA_COMPILER})
