@@ -196,6 +196,10 @@ void synchronize() {
 }
 
 void* stream() { return nullptr; }
+uintptr_t stream_handle(int) { return 0; }
+void wait_for_stream(int, uintptr_t) {}
+void hold_stream(int, uintptr_t) {}
+void finish(int, bool) noexcept {}
 void allow_shared(const char*, const void*, size_t) {}
 void after_launch(const char*) {}
 
