@@ -1,5 +1,5 @@
-// The device as the host sees it: memory, copies, waiting, and the errors that kernels find. device.cpp speaks to the
-// CUDA runtime, sim/device.cpp to the simulator.
+// The device as the host sees it: memory, copies, waiting, and the errors that kernels find. device/device.cpp speaks
+// to the CUDA runtime, sim/device.cpp to the simulator.
 #pragma once
 
 #include <cstddef>
@@ -65,6 +65,13 @@ void refuse_to_wait();
 
 // The current stream (a cudaStream_t).
 void* stream();
+
+// Order between a device's stream and another library's, given as the array API standard numbers them: 1 is the legacy
+// default stream, 2 the one of the thread, else it is a cudaStream_t. The host waits for neither.
+uintptr_t stream_handle(int index);                 // ours; 0 in the simulator, where everything is in order
+void wait_for_stream(int index, uintptr_t theirs);  // what theirs has comes before what ours is given next
+void hold_stream(int index, uintptr_t theirs);      // what ours has comes before what theirs is given next
+void finish(int index, bool all_streams) noexcept;  // waits for our stream or all; what is wrong shows later
 
 // The fault record in device memory, and the number under which `text` stands in it. Its text is completed by
 // "[index] is value but there are limit classes (0 to limit - 1)" or the like, see fault_text().

@@ -32,6 +32,7 @@ ElementType element_type(const char* op, const py::dtype& dtype) {
 
 void check_device(int index) {
   const int count = device::count();
+  check(count > 0, "cuda: there is no device: ", device::why_none());
   check(index >= 0 && index < count, "cuda: device ", index, " does not exist; there ", count == 1 ? "is " : "are ",
         count, count == 1 ? " (cuda:0)" : " from cuda:0 on");
 }

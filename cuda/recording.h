@@ -57,7 +57,7 @@ class Recording {
   std::vector<Varying> varying_;
   std::unordered_map<void*, Block> blocks_;
   size_t refreshed_ = 0;
-  bool ended_ = false;
+  int device_ = 0;
   std::vector<std::shared_ptr<void>>
       graphs_;  // one for each run of launches between varying ones, made when first replayed
 };

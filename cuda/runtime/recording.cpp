@@ -42,7 +42,7 @@ void Recording::begin() {
 
 void Recording::end() {
   under_way = nullptr;
-  ended_ = true;
+  device_ = device::current();
 }
 
 void Recording::add(std::function<void()> start) { launches_.push_back({std::move(start), false}); }
@@ -75,6 +75,7 @@ void Recording::end_refresh() {
 }
 
 void Recording::replay() {
+  device::set_current(device_);
   size_t graph = 0;
   for (size_t i = 0; i < launches_.size();) {
     if (launches_[i].varies) {
