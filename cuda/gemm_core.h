@@ -51,17 +51,28 @@ constexpr int kPitch = I + Pack<T>::kSize;
 
 // How the threads of a tile share out the copies of one step of I x K elements. Where memory is contiguous along i,
 // neighbouring threads take neighbouring i; along k, eight threads take eight k (a sector of 32 bytes of floats) and
-// the next eight the next i. Both ways the number of the copy is a compile-time constant.
+// the next eight the next i. Both ways a thread's copies lie constant distances apart.
 template <class Tiling, int I>
 struct Share {
   static constexpr int kThreads = Tiling::kThreads, kLines = kThreads / 8, kCount = I * Tiling::kK / kThreads;
   static_assert(kCount * kThreads == I * Tiling::kK && (kThreads % I == 0 || I % kThreads == 0) && I % kLines == 0);
-  static __device__ __forceinline__ int i_of_rows(int t, int copy) { return t % I + copy * kThreads % I; }
-  static __device__ __forceinline__ int k_of_rows(int t, int copy) { return t / I + copy * kThreads / I; }
-  static constexpr int kPerColumn = I / kLines;  // copies with the same k
-  static __device__ __forceinline__ int i_of_columns(int t, int copy) { return t / 8 + copy % kPerColumn * kLines; }
-  static __device__ __forceinline__ int k_of_columns(int t, int copy) { return t % 8 + copy / kPerColumn * 8; }
 };
+
+// x, but the compiler cannot know: what is computed from the result is computed anew in every round of a loop instead
+// of being held in registers, which the accumulators need.
+__device__ __forceinline__ int anew(int x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+template <class T>
+__device__ __forceinline__ const T* anew(const T* x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+l"(x));
+#endif
+  return x;
+}
 
 // The policy of a matrix in memory: element (i, k) is p[i * ld + k], or p[k * ld + i] where `along_i`.
 template <class T>
@@ -81,48 +92,61 @@ struct Strided {
    public:
     // The loader of rows `first`, first + 1, ... from `k` on.
     __device__ Loader(const Strided& from, Memory<Tiling, I>&, int64_t first, int64_t k, int64_t group)
-        : ld_(from.ld),
-          left_(static_cast<int>(from.extent - first < I ? from.extent - first : I)),
-          along_i_(from.along_i),
-          packs_(from.packs) {
+        : from_(from), left_(static_cast<int>(from.extent - first < I ? from.extent - first : I)) {
       const int t = static_cast<int>(threadIdx.x);
       const T* const p = from.p + group * from.group;
-      if (packs_) {
-        at_ = p + (k + t / kLine) * ld_ + first + t % kLine * kPack;
-      } else if (along_i_) {
-        at_ = p + (k + S::k_of_rows(t, 0)) * ld_ + first + S::i_of_rows(t, 0);
+      if (from.packs) {
+        at_ = p + (k + t / kLine) * from.ld + first + t % kLine * kPack;
+      } else if (from.along_i) {
+        at_ = p + (k + t / I) * from.ld + first + t % I;
       } else {
-        at_ = p + (first + S::i_of_columns(t, 0)) * ld_ + k + S::k_of_columns(t, 0);
+        at_ = p + (first + t / 8) * from.ld + k + t % 8;
       }
     }
     __device__ void look_ahead(AsyncCopies&, int) {}
     // Copies the next step, of which `count` k are on the axis. Called once a step.
-    __device__ __forceinline__ void load(AsyncCopies& copies, T* to, int, int count) {
-      const int t = static_cast<int>(threadIdx.x);
-      if (packs_) {
+    __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int, int count) {
+      const int t = anew(static_cast<int>(threadIdx.x));
+      const T* from = at_;
+      // Where this thread's first copy goes; the others lie a constant distance from it.
+      if (from_.packs) {
+        constexpr int kDown = S::kThreads > kLine ? S::kThreads / kLine : 1;
+        const int k = t / kLine, i = t % kLine * kPack;
+        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
 #pragma unroll
         for (int copy = 0; copy < kPackCount; ++copy) {
-          const int down = copy * S::kThreads / kLine, k = t / kLine + down;
-          const int across = copy * S::kThreads % kLine * kPack, i = t % kLine * kPack + across;
-          if (k < count && i < left_) {
-            copies.template copy<16>(to + k * kPitch<T, I> + i, at_ + down * ld_ + across);
+          const int down = copy * S::kThreads / kLine, across = copy * S::kThreads % kLine * kPack;
+          if (copy > 0 && across == 0) from = anew(from + kDown * from_.ld);
+          if (k < count - down && i < left_ - across) {
+            copies.template copy<16>(first + (down * kPitch<T, I> + across), from + across);
           }
         }
-        at_ += Tiling::kK * ld_;
-      } else if (along_i_) {
+        at_ += Tiling::kK * from_.ld;
+      } else if (from_.along_i) {
+        constexpr int kDown = S::kThreads > I ? S::kThreads / I : 1;
+        const int k = t / I, i = t % I;
+        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
 #pragma unroll
         for (int copy = 0; copy < S::kCount; ++copy) {
-          const int i = S::i_of_rows(t, copy), k = S::k_of_rows(t, copy);
-          const T* const from = at_ + copy * S::kThreads / I * ld_ + copy * S::kThreads % I;
-          if (k < count && i < left_) copies.template copy<sizeof(T)>(to + k * kPitch<T, I> + i, from);
+          const int down = copy * S::kThreads / I, across = copy * S::kThreads % I;
+          if (copy > 0 && across == 0) from = anew(from + kDown * from_.ld);
+          if (k < count - down && i < left_ - across) {
+            copies.template copy<sizeof(T)>(first + (down * kPitch<T, I> + across), from + across);
+          }
         }
-        at_ += Tiling::kK * ld_;
+        at_ += Tiling::kK * from_.ld;
       } else {
+        const int k = t % 8, i = t / 8;
+        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
 #pragma unroll
-        for (int copy = 0; copy < S::kCount; ++copy) {
-          const int i = S::i_of_columns(t, copy), k = S::k_of_columns(t, copy);
-          const T* const from = at_ + copy % S::kPerColumn * S::kLines * ld_ + copy / S::kPerColumn * 8;
-          if (k < count && i < left_) copies.template copy<sizeof(T)>(to + k * kPitch<T, I> + i, from);
+        for (int down = 0; down < I; down += S::kLines) {
+          if (down > 0) from = anew(from + S::kLines * from_.ld);
+#pragma unroll
+          for (int across = 0; across < Tiling::kK; across += 8) {
+            if (k < count - across && i < left_ - down) {
+              copies.template copy<sizeof(T)>(first + (across * kPitch<T, I> + down), from + across);
+            }
+          }
         }
         at_ += Tiling::kK;
       }
@@ -133,10 +157,9 @@ struct Strided {
     static constexpr int kPack = Pack<T>::kSize, kLine = I / kPack;  // packs of a k
     static constexpr int kPackCount = (kLine * Tiling::kK + S::kThreads - 1) / S::kThreads;
     static_assert(S::kThreads % kLine == 0 || kLine % S::kThreads == 0);
+    const Strided& from_;  // in constant memory
     const T* at_;
-    int64_t ld_;
     int left_;
-    bool along_i_, packs_;
   };
 };
 
@@ -217,6 +240,8 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   const int64_t length = (size.k - k0 < division.blocks * kBlock ? size.k - k0 : division.blocks * kBlock);
   const int steps = static_cast<int>(length > kK ? (length + kK - 1) / kK : 1);
 
+  constexpr int kLeft = kK * kPitch<T, kM>, kRight = kK * kPitch<T, kN>;
+  const SharedPlace<T> left_stages(memory.left[0]), right_stages(memory.right[0]);
   AsyncCopies copies;
   typename Left::template Loader<Tiling, kM> load_left(left, memory.of_left, row0, k0, group);
   typename Right::template Loader<Tiling, kN> load_right(right, memory.of_right, column0, k0, group);
@@ -224,8 +249,8 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     const int64_t rest = length - int64_t{step} * kK;
     if (rest <= 0) return;
     const int count = static_cast<int>(rest < kK ? rest : kK);
-    load_left.load(copies, memory.left[step % kStages], step, count);
-    load_right.load(copies, memory.right[step % kStages], step, count);
+    load_left.load(copies, left_stages + step % kStages * kLeft, step, count);
+    load_right.load(copies, right_stages + step % kStages * kRight, step, count);
   };
   if constexpr (Left::kSharesMemory || Right::kSharesMemory) {
 #pragma unroll
@@ -304,6 +329,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     }
 
     const bool last = step + 1 == steps;
+    const int at = anew(t);
     if (!last && (step + 1) % kSteps != 0) continue;
     const bool later = !division.slots && step >= kSteps;  // there are totals of earlier blocks
     if (!last && !division.slots) {
@@ -311,7 +337,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       for (int i = 0; i < kRows; ++i) {
 #pragma unroll
         for (int j = 0; j < kColumns; j += kPack) {
-          Pack<T>& total = memory.totals[(i * kColumns + j) / kPack][t];
+          Pack<T>& total = memory.totals[(i * kColumns + j) / kPack][at];
           Pack<T> next;
           if (later) next = total;
 #pragma unroll
@@ -324,10 +350,11 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       }
       continue;
     }
+    const int64_t first_i = row0 + anew(first_row), first_j = column0 + anew(first_column);
     T* const c = result.c + group * result.group + (division.slots ? (block0 + step / kSteps) * size.m * size.n : 0);
 #pragma unroll
     for (int j = 0; j < kColumns; j += kPack) {
-      const int64_t column = column0 + first_column + j * Tiling::kLaneColumns;
+      const int64_t column = first_j + j * Tiling::kLaneColumns;
       int64_t offset[kPack];
       T bias[kPack];
 #pragma unroll
@@ -338,7 +365,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       }
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
-        const int64_t row = row0 + first_row + i / kPack * kPack * Tiling::kLaneRows + i % kPack;
+        const int64_t row = first_i + i / kPack * kPack * Tiling::kLaneRows + i % kPack;
         Pack<T> y;
 #pragma unroll
         for (int e = 0; e < kPack; ++e) {
@@ -347,7 +374,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
         }
         if (row >= size.m || column >= size.n) continue;
         if (later) {
-          const Pack<T> total = memory.totals[(i * kColumns + j) / kPack][t];
+          const Pack<T> total = memory.totals[(i * kColumns + j) / kPack][at];
 #pragma unroll
           for (int e = 0; e < kPack; ++e) y.at[e] = total.at[e] + y.at[e];
         }
