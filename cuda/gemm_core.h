@@ -189,8 +189,8 @@ struct Product {
 // The part of the plan that the kernel needs.
 struct Division {
   int tiles_m, tiles_n;
-  int64_t blocks;  // of K, for each thread block
-  bool slots;      // C is a scratch matrix (block of K, M, N)
+  int64_t first, blocks;  // the first block of K, and how many for each thread block
+  bool slots;             // C is a scratch matrix (block of K, M, N)
 };
 
 template <class Tiling, class Left, class Right>
@@ -236,7 +236,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   const int place = static_cast<int>(blockIdx.x % in_band);
   const int64_t row0 = int64_t{band + place % height} * kM, column0 = int64_t{place / height} * kN;
   const int64_t group = blockIdx.z, block0 = blockIdx.y * division.blocks;
-  const int64_t k0 = block0 * kBlock;
+  const int64_t k0 = (division.first + block0) * kBlock;
   const int64_t length = (size.k - k0 < division.blocks * kBlock ? size.k - k0 : division.blocks * kBlock);
   const int steps = static_cast<int>(length > kK ? (length + kK - 1) / kK : 1);
 
@@ -401,22 +401,24 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   }
 }
 
-// The slots of an element of C in ascending order, an element a thread.
+// The slots of an element of C in ascending order, an element a thread. C holds the sum of earlier slots unless these
+// are the first ones.
 constexpr int kSlotThreads = 256;
 
 template <class T, class Result>
-__global__ void add_slots(Product<T> size, int64_t blocks, const T* slots, Result result) {
+__global__ void add_slots(Product<T> size, int64_t blocks, bool first, const T* slots, Result result) {
   const int64_t elements = size.m * size.n, element = int64_t{blockIdx.x} * kSlotThreads + threadIdx.x;
   const int64_t group = blockIdx.z;
   if (element >= elements) return;
   const int64_t row = static_cast<unsigned>(element) / static_cast<unsigned>(size.n), column = element - row * size.n;
   const T* const slot = slots + group * blocks * elements + element;
-  T total = slot[0];
+  T* const to = result.c + group * result.group + row * result.row + result.offset(column);
+  T total = first ? slot[0] : *to + slot[0];
 #pragma unroll 8
   for (int64_t b = 1; b < blocks; ++b) total = total + slot[b * elements];
   if (size.row_bias != nullptr) total = total + size.row_bias[group * size.m + row];
   if (size.column_bias != nullptr) total = total + size.column_bias[group * size.n + column];
-  result.c[group * result.group + row * result.row + result.offset(column)] = total;
+  *to = total;
 }
 
 // The tilings to choose from. Large tiles read least from memory for an fma, small ones fill the device when C is
@@ -447,18 +449,20 @@ struct Plan {
   int64_t blocks;  // of K, for each thread block
 };
 
+constexpr double kMostSlots = 256 << 20;  // bytes of slots at a time
+
 template <class Tiling>
 void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan& best) {
   using T = typename Tiling::T;
-  constexpr double kOverhead = 2000;        // to start a block and to store its tile
-  constexpr double kMemory = 2000;          // bytes a cycle, of the device
-  constexpr double kMostSlots = 256 << 20;  // bytes
-  // Fractions of the peak rate of fma that a multiprocessor reaches: with all the blocks that fit, and with one.
-  constexpr double kReads = 1.0 / Tiling::kRows + 1.0 / Tiling::kColumns;
-  constexpr double kTogether = 1 / (0.9 + kReads * 0.8);
-  constexpr int kWarps = Tiling::kThreads / 32;
-  constexpr double kAlone = std::min(1.0, kWarps / 4.0) * std::min(1.0, Tiling::kRows * Tiling::kColumns / 80.0) *
-                            (kWarps >= 8 ? 0.95 : 0.75) * kTogether;
+  constexpr double kOverhead = 2000;  // to start a block and to store its tile
+  constexpr double kMemory = 2000;    // bytes a cycle, of the device
+  // Fractions of the peak rate of fma that a multiprocessor reaches: with all the blocks that fit, less the reads of
+  // shared memory and the copies to it; and with one block, whose warps wait for these between the k.
+  constexpr double kReads = 0.8 / Tiling::kRows + 0.8 / Tiling::kColumns;
+  constexpr double kCopies = 6.0 / Tiling::kM + 6.0 / Tiling::kN;
+  constexpr double kTogether = 1 / (0.9 + kReads + kCopies);
+  constexpr double kIssue = Tiling::kRows * Tiling::kColumns * (sizeof(T) / 4.0);  // cycles of a warp for a k
+  constexpr double kAlone = std::min(kTogether, std::min(1.0, Tiling::kThreads / 128.0) * kIssue / (kIssue + 16));
   const double sms = device::multiprocessors();
   const double tiles = static_cast<double>(blocks_for(m, Tiling::kM)) * static_cast<double>(blocks_for(n, Tiling::kN)) *
                        static_cast<double>(groups);
@@ -466,14 +470,14 @@ void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan&
   const double slots = static_cast<double>(groups) * static_cast<double>(m) * static_cast<double>(n) *
                        static_cast<double>(all) * sizeof(T);
   for (int64_t parts = 1; parts <= std::min<int64_t>(all, 4096); parts += 1 + parts / 8) {
-    if (parts > 1 && (slots > kMostSlots || m * n >= int64_t{1} << 31)) break;
+    if (parts > 1 && (slots / static_cast<double>(all) > kMostSlots || m * n >= int64_t{1} << 31)) break;
     const int64_t blocks = blocks_for(all, parts);
     const double length = static_cast<double>(std::min(k, blocks * kBlock));
     const double work = double{Tiling::kM} * Tiling::kN * (length + Tiling::kK) * (sizeof(T) / 4.0) / 128;
     const double rounds = std::ceil(tiles * static_cast<double>(blocks_for(all, blocks)) / sms);
     const double waves = std::ceil(rounds / Tiling::kBlocks);
     double cycles = std::max(rounds * work / kTogether, waves * work / kAlone) + waves * kOverhead;
-    if (parts > 1) cycles += 4000 + 2 * slots / kMemory;
+    if (parts > 1) cycles += 4000 * std::ceil(slots / kMostSlots) + 2 * slots / kMemory;
     if (cycles < best.cycles) best = {cycles, number, parts > 1 ? blocks : all};
   }
 }
@@ -485,22 +489,26 @@ void run_product(const char* name, const Product<typename Tiling::T>& size, int6
   using Memory = ProductMemory<Tiling, Left, Right>;
   const int64_t all = std::max<int64_t>(1, blocks_for(size.k, kBlock)), parts = blocks_for(all, blocks);
   const int64_t tiles_m = blocks_for(size.m, Tiling::kM), tiles_n = blocks_for(size.n, Tiling::kN);
-  const Division division{static_cast<int>(tiles_m), static_cast<int>(tiles_n), blocks, parts > 1};
+  Division division{static_cast<int>(tiles_m), static_cast<int>(tiles_n), 0, blocks, parts > 1};
   const size_t shared = sizeof(Memory) - (all == 1 || parts > 1 ? Memory::kWithoutTotals : 0);
-  const Extent grid(tiles_m * tiles_n, parts, size.groups);
-  if (parts == 1) {
-    launch(name, product<Tiling, Left, Right, Result>, grid, Tiling::kThreads, shared, size, division, left, right,
-           result);
-    return;
-  }
-  const int64_t elements = size.m * size.n;
-  const Scratch<T> slots(size.groups * all * elements);
+  const auto run = [&](int64_t count, const Product<T>& product_size, const Result& to) {
+    launch(name, product<Tiling, Left, Right, Result>, Extent(tiles_m * tiles_n, count, size.groups), Tiling::kThreads,
+           shared, product_size, division, left, right, to);
+  };
+  if (parts == 1) return run(1, size, result);
+  // As many parts at a time as there is room for slots.
+  const int64_t elements = size.m * size.n, slot_bytes = size.groups * elements * static_cast<int64_t>(sizeof(T));
+  const int64_t at_once = std::clamp<int64_t>(static_cast<int64_t>(kMostSlots) / slot_bytes / blocks, 1, parts);
+  const Scratch<T> slots(size.groups * std::min(at_once * blocks, all) * elements);
   Product<T> plain = size;
   plain.row_bias = plain.column_bias = nullptr;
-  launch(name, product<Tiling, Left, Right, Result>, grid, Tiling::kThreads, shared, plain, division, left, right,
-         result.slots(slots.get(), size.m, size.n, all));
-  launch(name, add_slots<T, Result>, Extent(blocks_for(elements, kSlotThreads), 1, size.groups), kSlotThreads, 0, size,
-         all, slots.get(), result);
+  for (int64_t part = 0; part < parts; part += at_once) {
+    division.first = part * blocks;
+    const int64_t here = std::min(at_once * blocks, all - division.first);
+    run(blocks_for(here, blocks), plain, result.slots(slots.get(), size.m, size.n, here));
+    launch(name, add_slots<T, Result>, Extent(blocks_for(elements, kSlotThreads), 1, size.groups), kSlotThreads, 0,
+           part + at_once < parts ? plain : size, here, part == 0, slots.get(), result);
+  }
 }
 
 // C = A * B + bias for sizes above 0 (k may be 0), m and n below 2^36, no more than 65535 groups.

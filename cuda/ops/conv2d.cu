@@ -561,7 +561,7 @@ void backward_weights(const Conv2dSize& s, const T* dy, const T* x, T* dweight) 
              slots ? kBlock : axis, dy, x, slots ? parts.get() : dweight);
       if (!slots) return;
       launch("conv2d_backward_weights", add_slots<T, Matrix<T>>, blocks_for(elements, kSlotThreads), kSlotThreads, 0,
-             Product<T>{1, elements, axis, 1, nullptr, nullptr}, blocks, parts.get(),
+             Product<T>{1, elements, axis, 1, nullptr, nullptr}, blocks, true, parts.get(),
              Matrix<T>{dweight, 0, 1, 0, false});
     };
     return small ? run(int{}) : run(int64_t{});
