@@ -306,7 +306,7 @@ def test_nothing_is_updated_after_an_error_in_a_kernel(device: ModuleType) -> No
     device.sgd_update(*lists[:2], [], 0.1, 0.0, 0.0, False)
     device.sgd_update(*lists[:3], 0.1, 0.9, 0.0, False)
     device.adam_update(*lists, 1e-3, 0.9, 0.999, 1e-8, 0.0, False, 0.1, 0.001)
-    with pytest.raises(ValueError, match=r"labels\[2\] is 3 but there are 3 classes \(0 to 2\)"):
+    with pytest.raises(ValueError, match=r"target\[2\] is 3 but there are 3 classes \(0 to 2\)"):
         device._synchronize()
     for (y,) in lists:
         assert_same_bits(y.numpy(), some((5000,)))
