@@ -1,5 +1,5 @@
-// The device as the host sees it: memory, copies, waiting, and the errors that kernels find. device.cpp speaks to the
-// CUDA runtime, sim/device.cpp to the simulator.
+// The device as the host sees it: memory, copies, waiting, and the errors that kernels find. device/device.cpp speaks
+// to the CUDA runtime, sim/device.cpp to the simulator.
 #pragma once
 
 #include <cstddef>
@@ -45,6 +45,7 @@ std::string why_none();
 // The device that allocations and launches of this thread go to.
 int current();
 void set_current(int index);  // DeviceError unless 0 <= index < count()
+int multiprocessors();        // of the current device
 
 void* allocate(size_t bytes);  // at least 256-byte aligned; never nullptr; OutOfDeviceMemory
 void release(void* p) noexcept;
@@ -59,9 +60,18 @@ void copy_to_host(void* to, const void* from, size_t bytes);  // waits; raises w
 void copy_on_device(void* to, const void* from, size_t bytes);
 void fill_zero(void* to, size_t bytes);
 void synchronize();  // waits; raises what kernels found
+// DeviceError while a step is being recorded: what is waited for then would be missing in its replays.
+void refuse_to_wait();
 
 // The current stream (a cudaStream_t).
 void* stream();
+
+// Order between a device's stream and another library's, given as the array API standard numbers them: 1 is the legacy
+// default stream, 2 the one of the thread, else it is a cudaStream_t. The host waits for neither.
+uintptr_t stream_handle(int index);                 // ours; 0 in the simulator, where everything is in order
+void wait_for_stream(int index, uintptr_t theirs);  // what theirs has comes before what ours is given next
+void hold_stream(int index, uintptr_t theirs);      // what ours has comes before what theirs is given next
+void finish(int index, bool all_streams) noexcept;  // waits for our stream or all; what is wrong shows later
 
 // For bench. A mark in the current stream's order, and milliseconds between two of them; waits for the last. Marks are
 // few and never released.

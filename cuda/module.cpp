@@ -4,6 +4,7 @@
 #include "array.h"
 #include "bindings.inc"
 #include "ops/rows.h"
+#include "recording.h"
 #if defined(NNLITE_SIMULATOR)
 #include "sim/sim.h"
 #endif
@@ -31,6 +32,7 @@ ElementType element_type(const char* op, const py::dtype& dtype) {
 
 void check_device(int index) {
   const int count = device::count();
+  check(count > 0, "cuda: there is no device: ", device::why_none());
   check(index >= 0 && index < count, "cuda: device ", index, " does not exist; there ", count == 1 ? "is " : "are ",
         count, count == 1 ? " (cuda:0)" : " from cuda:0 on");
 }
@@ -40,7 +42,7 @@ DeviceArray from_numpy(const py::array& x, int index) {
   const ElementType type = element_type("array", x.dtype());
   const py::array in_order = py::array::ensure(x, py::array::c_style);
   DeviceArray y("array", type, Shape(x.shape(), x.shape() + x.ndim()), index);
-  run([&, from = in_order.data()] { device::copy_to_device(y.data, from, y.bytes()); });
+  run([&, from = in_order.data()] { device::upload(y.data, from, y.bytes()); });
   return y;
 }
 
@@ -53,13 +55,13 @@ py::array to_numpy(const DeviceArray& x) {
 DeviceArray zeros(const Shape& shape, const py::dtype& dtype, int index) {
   check_device(index);
   DeviceArray y("zeros", element_type("zeros", dtype), shape, index);
-  run([&] { device::fill_zero(y.data, y.bytes()); });
+  run([&] { device::clear(y.data, y.bytes()); });
   return y;
 }
 
 DeviceArray copy(const DeviceArray& x) {
   DeviceArray y("copy", x.type, x.shape, x.device());
-  run([&] { device::copy_on_device(y.data, x.data, x.bytes()); });
+  run([&] { device::move(y.data, x.data, x.bytes()); });
   return y;
 }
 
@@ -73,7 +75,7 @@ void assign(DeviceArray& x, const py::object& from_object) {
   }
   check(from.shape == x.shape, "assign: x has shape ", show(from.shape), " but the array has shape ", show(x.shape));
   check(from.device() == x.device(), "assign: x is on cuda:", from.device(), " but the array is on cuda:", x.device());
-  run([&] { device::copy_on_device(x.data, from.data, x.bytes()); });
+  run([&] { device::move(x.data, from.data, x.bytes()); });
 }
 
 DeviceArray reshape(const DeviceArray& x, const py::args& sizes) {
@@ -205,6 +207,16 @@ void bind_array(py::module_& m) {
   bind_exchange(m, array);
 }
 
+void bind_recording(py::module_& m) {
+  py::class_<Recording>(m, "_Recording", py::module_local())
+      .def(py::init<>())
+      .def("begin", &Recording::begin)
+      .def("end", &Recording::end)
+      .def("begin_refresh", &Recording::begin_refresh)
+      .def("end_refresh", &Recording::end_refresh)
+      .def("replay", [](Recording& r) { run([&] { r.replay(); }); });
+}
+
 void register_errors() {
   py::register_local_exception_translator([](std::exception_ptr p) {
     try {
@@ -228,6 +240,7 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
   using namespace nnlite;
   register_errors();
   bind_array(m);
+  bind_recording(m);
   bind_all(m);
 #if defined(NNLITE_SIMULATOR)
   m.attr("_DEVICE") = "cuda_sim";
@@ -278,5 +291,6 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
         run([&, to = y.as<float>()] { sim::planted(name, x.as<float>(), to); });
       },
       py::arg("name"), py::arg("x"), py::arg("y"));
+  m.def("_set_multiprocessors", sim::set_multiprocessors, py::arg("number"));
 #endif
 }

@@ -181,7 +181,7 @@ def test_operators_and_backward_of_tensors(device: str) -> None:
 def test_mixed_devices_are_refused(device: str) -> None:
     x, t = batch()
     model = network().to(device)
-    with pytest.raises(TypeError, match=r"conv2d_forward: weight must be a numpy\.ndarray, got Array"):
+    with pytest.raises(TypeError, match=r"conv2d_forward: weight must be a numpy\.ndarray, got nnlite\.cuda\.Array"):
         model(x)
     with pytest.raises(TypeError, match=r"must be a nnlite\.cuda\.Array, got ndarray"):
         nn.CrossEntropyLoss()(model(nl.array(x, device)), t)
@@ -220,6 +220,51 @@ def test_out_of_memory_gives_everything_back() -> None:
     after = cuda.memory_allocated("cuda_sim")
     assert after <= before + 100  # the running statistics, which were replaced
     nn.CrossEntropyLoss()(model(x), t).backward()
+
+
+def captured_training(device: str, captured: bool) -> tuple[list[float], str, dict[str, object]]:
+    """Losses, hash and generator of six steps; the last batch is smaller."""
+    model = network().to(device)
+    optimizer = optim.AdamW(model.parameters(), lr=0.01)
+    loss_of = nn.CrossEntropyLoss()
+
+    def step(x: np.ndarray, t: np.ndarray) -> nl.Tensor:
+        optimizer.zero_grad()
+        loss = loss_of(model(x), t)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    run = cuda.capture(step, device) if captured else step
+    x, t = batch(23)
+    losses = []
+    for i in range(6):
+        optimizer.param_groups[0]["lr"] = 0.01 / (i + 1)
+        chosen = slice(4 * i, 4 * i + 4)
+        xs, ts = (x[chosen], t[chosen]) if captured else (nl.array(x[chosen], device), nl.array(t[chosen], device))
+        losses.append(run(xs, ts).item())
+    return losses, weights_sha256(model.state_dict()), nl.random.get_state()
+
+
+def test_a_captured_step_gives_the_bits_of_the_step_itself(device: str) -> None:
+    assert captured_training(device, captured=True) == captured_training(device, captured=False)
+    assert captured_training(device, captured=True) == captured_training("cpu", captured=False)
+
+
+def test_what_cannot_be_captured(device: str) -> None:
+    x, _ = batch()
+    asking = cuda.capture(lambda x: nl.ops.sum(x).item(), device)
+    asking(x)
+    with pytest.raises(RuntimeError, match="a step that is captured cannot ask for numbers of the device"):
+        asking(x)
+    layer = nn.BatchNorm2d(1, momentum=None).to(device)
+    averaging = cuda.capture(layer, device)
+    averaging(x)
+    with pytest.raises(ValueError, match="BatchNorm2d: momentum=None changes at every step and cannot be captured"):
+        averaging(x)
+    with pytest.raises(ValueError, match="capture: device must be 'cuda' or 'cuda:N', got 'cpu'"):
+        cuda.capture(lambda x: x, "cpu")
+    assert_same_bits(cuda.capture(nl.ops.relu, device)(x).numpy(), nl.ops.relu(x).numpy())
 
 
 def test_info_says_why_cuda_is_absent(capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ void raise_fault(const Fault& found) {
   const std::lock_guard lock(mutex);
   const Text& text = texts.at(static_cast<size_t>(found.what) - 1);
   const std::string value = std::to_string(found.value), limit = std::to_string(found.limit);
-  const std::string range = "(0 to " + std::to_string(found.limit - 1) + ")";
+  const std::string range = std::string("(0 to ").append(std::to_string(found.limit - 1)).append(")");
   if (text.kind == "label") {
     throw FoundByKernel(text.op + ": " + text.argument + "[" + std::to_string(found.index) + "] is " + value +
                         " but there are " + limit + " classes " + range);
@@ -63,7 +63,7 @@ void check_launch(const char* name, int64_t gx, int64_t gy, int64_t gz, int64_t 
     return;
   }
   const auto text = [](int64_t x, int64_t y, int64_t z) {
-    return "(" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + ")";
+    return std::string("(") + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + ")";
   };
   throw DeviceError(std::string(name) + ": cannot be launched with a grid of " + text(gx, gy, gz) + ", blocks of " +
                     text(bx, by, bz) + " and " + std::to_string(shared) + " bytes of shared memory");

@@ -9,6 +9,7 @@ range, say). Until then optimizers change nothing.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -17,8 +18,9 @@ import numpy as np
 from . import arrays
 from .arrays import Array
 from .backend import device_module, load_device
+from .capture import Captured
 
-__all__ = ["array", "device_count", "is_available", "memory_allocated", "reason", "synchronize"]
+__all__ = ["array", "capture", "device_count", "is_available", "memory_allocated", "reason", "synchronize"]
 
 
 def reason(name: str = "cuda") -> str | None:
@@ -68,6 +70,26 @@ def array(x: Array, device: str = "cuda") -> Array:
         return x
     there: Array = module._from_numpy(np.asarray(arrays.to_numpy(x)), index)
     return there
+
+
+def capture(function: Callable[..., Any], device: str = "cuda") -> Captured:
+    """``function`` as a step that is recorded once and then started again without Python.
+
+    ``step = nl.cuda.capture(train_step)`` and then ``loss = step(x, t)`` in the loop: the first call runs the function,
+    the second runs and records it, later ones copy ``x`` and ``t`` to where the recorded step reads them and start its
+    kernels (a CUDA graph) on the same memory. Every call is one step, with the bits of the function called directly.
+
+    Arguments are arrays of the same shapes and dtypes each time; others run the function itself. What it returns is
+    overwritten by the next call. It must launch the same kernels each time and not ask for numbers of the device
+    (``item()``). Optimizers, schedules (``param_groups``), dropout and batchnorm work as usual; running statistics are
+    updated in place.
+
+    Raises:
+        ValueError, RuntimeError: there is no such device, or it cannot be used.
+    """
+    if _device(device)[0] is None:
+        raise ValueError(f"capture: device must be 'cuda' or 'cuda:N', got {device!r}")
+    return Captured(function, device)
 
 
 def check_device(device: str) -> None:

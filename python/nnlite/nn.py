@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
-from . import arrays, init, ops
+from . import arrays, capture, init, ops
 from . import ops as functional
 from .arrays import is_array
 from .autograd import Array, Parameter, Tensor, as_tensor
@@ -539,11 +539,25 @@ class _BatchNorm(Module):
             raise ValueError(f"{layer}: batch statistics need more than one value per channel, got x of shape {shape}")
         y, batch_mean, batch_var = ops.batchnorm_training(x, weight, bias, self.eps)
         if self.training and mean is not None and var is not None and self.num_batches_tracked is not None:
-            tracked = int(self.num_batches_tracked) + 1
-            momentum = 1.0 / tracked if self.momentum is None else self.momentum
-            mean, var = kernels(mean).batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
-            self.running_mean, self.running_var, self.num_batches_tracked = mean, var, np.array(tracked, np.int64)
+            self._track(mean, var, batch_mean, batch_var, count)
         return y
+
+    def _track(self, mean: Array, var: Array, batch_mean: Array, batch_var: Array, count: int) -> None:
+        tracked = int(self.num_batches_tracked) + 1  # type: ignore[arg-type]
+        self.num_batches_tracked = np.array(tracked, np.int64)
+        momentum = 1.0 / tracked if self.momentum is None else self.momentum
+        new_mean, new_var = kernels(mean).batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
+        if not capture.is_active():
+            self.running_mean, self.running_var = new_mean, new_var
+            return
+        if self.momentum is None:
+            raise ValueError(f"{type(self).__name__}: momentum=None changes at every step and cannot be captured")
+        arrays.assign(mean, new_mean)  # where the recorded step reads them the next time
+        arrays.assign(var, new_var)
+        capture.on_replay(self._count_batch)
+
+    def _count_batch(self) -> None:
+        self.num_batches_tracked = np.array(int(self.num_batches_tracked) + 1, np.int64)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         """Channels and settings."""

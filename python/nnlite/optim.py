@@ -6,6 +6,7 @@ alone.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -16,6 +17,7 @@ from . import arrays
 from .arrays import is_array
 from .autograd import Parameter
 from .backend import ops
+from .capture import on_replay
 
 
 class Optimizer:
@@ -88,6 +90,7 @@ class Optimizer:
                 work.append((group, params))
         for group, params in work:
             self._update(group, params)
+            on_replay(functools.partial(self._update, group, params))
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         raise NotImplementedError
