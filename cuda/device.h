@@ -73,6 +73,14 @@ void wait_for_stream(int index, uintptr_t theirs);  // what theirs has comes bef
 void hold_stream(int index, uintptr_t theirs);      // what ours has comes before what theirs is given next
 void finish(int index, bool all_streams) noexcept;  // waits for our stream or all; what is wrong shows later
 
+// For bench. A mark in the current stream's order, and milliseconds between two of them; waits for the last. Marks are
+// few and never released.
+int64_t record_event();
+double elapsed_ms(int64_t first, int64_t last);
+// Of the device `index`: its name, and the size of its L2 cache.
+std::string name(int index);
+size_t l2_bytes(int index);
+
 // The fault record in device memory, and the number under which `text` stands in it. Its text is completed by
 // "[index] is value but there are limit classes (0 to limit - 1)" or the like, see fault_text().
 Fault* fault();

@@ -261,6 +261,17 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
   m.def("_reset_peak", device::reset_peak);
   m.def("_release_cached", device::release_cached);
   m.def("_check_device", check_device, py::arg("index"));
+  m.def("_record_event", device::record_event);
+  m.def(
+      "_elapsed_ms",
+      [](int64_t first, int64_t last) {
+        double ms = 0;
+        run([&] { ms = device::elapsed_ms(first, last); });
+        return ms;
+      },
+      py::arg("first"), py::arg("last"));
+  m.def("_device_name", device::name, py::arg("index"));
+  m.def("_l2_bytes", device::l2_bytes, py::arg("index"));
 #if defined(NNLITE_SIMULATOR)
   m.def(
       "_set_order",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 from device import OnDevice
 from nnlite import backend as _switch
 from nnlite.backend import available, ops
+from nnlite.cuda import is_available
 
-DEVICES = [name for name in ("cuda_sim",) if importlib.util.find_spec(f"nnlite._{name}")]
+DEVICES = [name for name in ("cuda_sim", "cuda") if is_available(name)]
 
 
 @pytest.fixture(params=[*available(), *DEVICES])

@@ -453,6 +453,35 @@ void finish(int index, bool all_streams) noexcept {
   }
 }
 
+// A mark is the event itself.
+int64_t record_event() {
+  const Device& d = here();
+  cudaEvent_t event = nullptr;
+  require(cudaEventCreate(&event), "an event");
+  require(cudaEventRecord(event, d.stream), "an event");
+  return reinterpret_cast<int64_t>(event);
+}
+
+double elapsed_ms(int64_t first, int64_t last) {
+  float ms = 0;
+  require(cudaEventSynchronize(reinterpret_cast<cudaEvent_t>(last)), "an event");
+  require(cudaEventElapsedTime(&ms, reinterpret_cast<cudaEvent_t>(first), reinterpret_cast<cudaEvent_t>(last)),
+          "an event");
+  return static_cast<double>(ms);
+}
+
+std::string name(int index) {
+  cudaDeviceProp found{};
+  require(cudaGetDeviceProperties(&found, index), name_of(index));
+  return found.name;
+}
+
+size_t l2_bytes(int index) {
+  int bytes = 0;
+  require(cudaDeviceGetAttribute(&bytes, cudaDevAttrL2CacheSize, index), name_of(index));
+  return static_cast<size_t>(bytes);
+}
+
 void allow_shared(const char* name, const void* kernel, size_t shared) {
   const Device& d = here();
   Process& p = process();

@@ -5,10 +5,12 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <vector>
 
 #include "recording.h"
 #include "sim/sim.h"
@@ -29,6 +31,7 @@ std::mutex mutex;
 std::map<char*, Allocation> allocations;  // by the address that was handed out
 size_t in_use = 0, peak = 0, limit = size_t{4} << 30;
 thread_local int current_device = 0;
+std::vector<std::chrono::steady_clock::time_point> events;
 bool exposed = false;
 int multiprocessors_shown = 132;  // as of an H200
 
@@ -211,6 +214,22 @@ uintptr_t stream_handle(int) { return 0; }
 void wait_for_stream(int, uintptr_t) {}
 void hold_stream(int, uintptr_t) {}
 void finish(int, bool) noexcept {}
+
+int64_t record_event() {
+  const std::lock_guard lock(mutex);
+  events.push_back(std::chrono::steady_clock::now());
+  return static_cast<int64_t>(events.size()) - 1;
+}
+
+double elapsed_ms(int64_t first, int64_t last) {
+  const std::lock_guard lock(mutex);
+  const auto at = [](int64_t event) { return events.at(static_cast<size_t>(event)); };
+  return std::chrono::duration<double, std::milli>(at(last) - at(first)).count();
+}
+
+std::string name(int) { return "simulator"; }
+size_t l2_bytes(int) { return size_t{1} << 20; }
+
 void allow_shared(const char*, const void*, size_t) {}
 void after_launch(const char*) {}
 
