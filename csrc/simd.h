@@ -167,6 +167,23 @@ template <class T>
 static inline Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
   return pick_lanes<T>(a, b, [](int i) { return 2 * i + 1; });
 }
+// Of 2 * kLanes<T> elements the even and the odd ones.
+template <class T>
+static inline void load_apart(const T* p, Vec<T>& even, Vec<T>& odd) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    // Shuffles across the halves of a vector take longer than loads of halves.
+    const __m256 a = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 8), 1);
+    const __m256 b = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 4)), _mm_loadu_ps(p + 12), 1);
+    even = _mm256_shuffle_ps(a, b, 0x88);
+    odd = _mm256_shuffle_ps(a, b, 0xdd);
+    return;
+  }
+#endif
+  const Vec<T> a = load(p), b = load(p + kLanes<T>);
+  even = even_lanes<T>(a, b);
+  odd = odd_lanes<T>(a, b);
+}
 // a[0], b[0], a[1], b[1], ...: the first and the second vector of it.
 template <class T>
 static inline Vec<T> interleave_first(Vec<T> a, Vec<T> b) {
