@@ -158,6 +158,19 @@ static inline Vec<T> pick_lanes(Vec<T> a, Vec<T> b, From from) {
   for (int i = 0; i < kLanes<T>; ++i) lanes[i] = from(i);
   return __builtin_shuffle(a, b, lanes);
 }
+// Lane i is lane i + shift of v, for i + shift < kLanes<T>.
+template <class T>
+static inline Vec<T> move_down(Vec<T> v, int shift) {
+  return pick_lanes<T>(v, v, [=](int i) { return (i + shift) % kLanes<T>; });
+}
+// The first n lanes of v, and the others of `rest`.
+template <class T>
+static inline Vec<T> first_lanes(Vec<T> v, int64_t n, Vec<T> rest = Vec<T>{}) {
+  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typename LaneIndex<T>::type lane;
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return lane < static_cast<Index>(n) ? v : rest;
+}
 // a[0], a[2], ..., b[0], b[2], ... and a[1], a[3], ..., b[1], b[3], ...
 template <class T>
 static inline Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
