@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
+RUNTIME = ("cuda/runtime/fault.cpp", "cuda/runtime/recording.cpp")  # what of it knows no Python
 NVCC = shutil.which("nvcc")
 
 
@@ -19,7 +20,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if NVCC is None:
         pytest.skip("needs nvcc, for CUDA's headers")
     to = tmp_path_factory.mktemp("device") / "check_device"
-    sources = ["tests/cpp/check_device.cpp", "cuda/device/device.cpp", "cuda/runtime/fault.cpp"]
+    sources = ["tests/cpp/check_device.cpp", "cuda/device/device.cpp", *RUNTIME]
     flags = ["-std=c++20", "-O1", "--cudart=none", "-Xcompiler=-Wall,-Wextra,-fsanitize=address,-fsanitize=undefined"]
     command = [NVCC, *flags, f"-I{ROOT / 'cuda'}", f"-I{ROOT / 'csrc'}", *(str(ROOT / s) for s in sources)]
     done = subprocess.run([*command, "-o", str(to)], capture_output=True, text=True)

@@ -21,12 +21,16 @@
 #include <vector>
 
 #include "device.h"
+#include "recording.h"
 
 namespace {
 
+using Work = std::function<void()>;
+
 struct Stream {
-  std::deque<std::function<void()>> waiting;
+  std::deque<Work> waiting;
   uint64_t given = 0, done = 0;
+  std::vector<Work>* captured = nullptr;  // what is given goes here while a graph is made
 };
 
 struct Event {
@@ -45,7 +49,7 @@ Stream legacy, per_thread;
 std::vector<Stream*> streams{&legacy, &per_thread};
 std::map<char*, Memory> memory;
 size_t used[2], most = size_t{1} << 30;
-int mallocs = 0, frees = 0;
+int mallocs = 0, frees = 0, graph_launches = 0;
 thread_local int chosen = 0;
 cudaError_t last = cudaSuccess, at_wait = cudaSuccess;
 
@@ -59,6 +63,7 @@ Stream& stream_of(cudaStream_t s) {
 
 void give(cudaStream_t s, std::function<void()> work) {
   const Lock lock(busy);
+  if (stream_of(s).captured != nullptr) return stream_of(s).captured->push_back(std::move(work));
   stream_of(s).waiting.push_back(std::move(work));
   ++stream_of(s).given;
 }
@@ -138,6 +143,7 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* e, unsigned) {
   *e = reinterpret_cast<cudaEvent_t>(new Event);
   return cudaSuccess;
 }
+cudaError_t cudaEventCreate(cudaEvent_t* e) { return cudaEventCreateWithFlags(e, 0); }
 cudaError_t cudaEventDestroy(cudaEvent_t e) { return delete reinterpret_cast<Event*>(e), cudaSuccess; }
 cudaError_t cudaEventRecord(cudaEvent_t e, cudaStream_t s) {
   const Lock lock(busy);
@@ -149,6 +155,32 @@ cudaError_t cudaEventSynchronize(cudaEvent_t e) {
   if (event.stream != nullptr) run_until(*event.stream, event.position);
   return at_wait;
 }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode) {
+  stream_of(s).captured = new std::vector<Work>;
+  return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t* graph) {
+  *graph = reinterpret_cast<cudaGraph_t>(std::exchange(stream_of(s).captured, nullptr));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+  *executable = reinterpret_cast<cudaGraphExec_t>(new auto(*reinterpret_cast<std::vector<Work>*>(graph)));
+  return cudaSuccess;
+}
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t s) {
+  ++graph_launches;
+  for (const Work& work : *reinterpret_cast<std::vector<Work>*>(executable)) give(s, work);
+  return cudaSuccess;
+}
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  return delete reinterpret_cast<std::vector<Work>*>(graph), cudaSuccess;
+}
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
+  return delete reinterpret_cast<std::vector<Work>*>(executable), cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* ms, cudaEvent_t, cudaEvent_t) { return *ms = 0, cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp*, int) { return cudaSuccess; }
 
 cudaError_t cudaMalloc(void** p, size_t bytes) {
   const Lock lock(busy);
@@ -288,7 +320,7 @@ void check_faults() {
   char* const x = static_cast<char*>(device::allocate(4));
   const int64_t number = device::fault_number("op", "target", "label");
   for (int way = 0; way < 2; ++way) {
-    give(static_cast<cudaStream_t>(device::stream()), [=, to = device::fault()] { *to = {number, 2, 7, 3}; });
+    give(static_cast<cudaStream_t>(device::stream()), [=, to = device::fault()] { *to = {number, 2, 7, 3, 1}; });
     const auto wait = [&] { way == 0 ? device::synchronize() : void(down(x, 4)); };
     expect_error<FoundByKernel>(wait, "op: target[2] is 7 but there are 3 classes");
     device::synchronize();  // raised once
@@ -363,6 +395,46 @@ void check_threads() {
   for (std::thread& t : threads) t.join();
 }
 
+// What launches do is played by copies.
+void check_recording() {
+  const std::vector<char> first = numbers(3000, 1), second = numbers(3000, 2), third = numbers(3000, 3);
+  const auto upload = [](char* to, const std::vector<char>& x) { device::copy_to_device(to, x.data(), x.size()); };
+  const auto array = [] { return static_cast<char*>(device::allocate(3000)); };
+  char *const x = array(), *const y = array(), *const z = array();
+  upload(x, first);
+  const size_t before = device::bytes_in_use();
+  {
+    Recording step;
+    step.begin();
+    expect_error<DeviceError>([&] { Recording().begin(); }, "a step is being captured already");
+    expect_error<DeviceError>([&] { down(y, 1); }, "cannot ask for numbers of the device");
+    char* const between = array();
+    device::move(between, x, 3000);
+    device::release(between);
+    char* const again = array();
+    expect(again == between, "a recording uses its memory again");
+    device::move(y, again, 3000);
+    device::upload(z, third.data(), 3000);
+    device::clear(z, 10);
+    step.end();
+    expect(down(y, 3000) == first, "recording is doing");
+    char* const other = array();
+    expect(other != again, "what a recording released stays its own");
+    device::release(again);
+    device::release(other);
+    upload(x, second);
+    device::fill_zero(z, 3000);
+    for (int i = 0; i < 2; ++i) step.replay();
+    expect(graph_launches == 4, "launches before and after an upload are a graph each");
+    expect(down(y, 3000) == second, "a replay reads what is there now");
+    std::vector<char> want = third;
+    std::fill_n(want.begin(), 10, 0);
+    expect(down(z, 3000) == want, "an upload is done again");
+  }
+  expect(device::bytes_in_use() == before, "the recording's memory is given back");
+  for (char* const p : {x, y, z}) device::release(p);
+}
+
 void check_fork() {
   char* const p = static_cast<char*>(device::allocate(100));
   const size_t before = device::bytes_in_use();
@@ -398,7 +470,7 @@ int main(int count, char** arguments) {
     device::release_cached();
     expect(device::bytes_in_use() == 0 && streams.size() == 2, "nor does waiting for them");
     for (const auto check : {check_copies, check_memory, check_faults, check_errors, check_devices, check_streams,
-                             check_threads, check_fork}) {
+                             check_threads, check_recording, check_fork}) {
       check();
     }
   } else {
