@@ -10,20 +10,39 @@ namespace nnlite {
 
 #if defined(__CUDACC__)
 
+// An address in shared memory: a number of its own kind. It comes out of an empty instruction, so that nvcc does not
+// find it anew for every copy.
+template <class T>
+class SharedPlace {
+ public:
+  __device__ __forceinline__ SharedPlace(T* p) : address_(static_cast<unsigned>(__cvta_generic_to_shared(p))) {
+    asm volatile("" : "+r"(address_));
+  }
+  __device__ __forceinline__ SharedPlace operator+(int n) const {
+    SharedPlace sum = *this;
+    sum.address_ += static_cast<unsigned>(n * static_cast<int>(sizeof(T)));
+    return sum;
+  }
+  __device__ __forceinline__ unsigned address() const { return address_; }
+
+ private:
+  unsigned address_;
+};
+
 class AsyncCopies {
  public:
-  template <int Bytes>
-  __device__ __forceinline__ void copy(void* to, const void* from) {
+  template <int Bytes, class T>
+  __device__ __forceinline__ void copy(SharedPlace<T> to, const void* from) {
     if constexpr (Bytes == 16) {
-      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared(to)), "l"(global(from)));
+      asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(to.address()), "l"(global(from)));
     } else {
-      asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(shared(to)), "l"(global(from)), "n"(Bytes));
+      asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(to.address()), "l"(global(from)), "n"(Bytes));
     }
   }
   // +0 instead of *from unless `inside`; then nothing is read.
-  template <int Bytes>
-  __device__ __forceinline__ void copy_or_zero(void* to, const void* from, bool inside) {
-    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(shared(to)), "l"(global(from)), "n"(Bytes),
+  template <int Bytes, class T>
+  __device__ __forceinline__ void copy_or_zero(SharedPlace<T> to, const void* from, bool inside) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to.address()), "l"(global(from)), "n"(Bytes),
                  "r"(inside ? Bytes : 0));
   }
   __device__ __forceinline__ void commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -33,13 +52,13 @@ class AsyncCopies {
   }
 
  private:
-  static __device__ __forceinline__ unsigned shared(void* p) {
-    return static_cast<unsigned>(__cvta_generic_to_shared(p));
-  }
   static __device__ __forceinline__ size_t global(const void* p) { return __cvta_generic_to_global(p); }
 };
 
 #else
+
+template <class T>
+using SharedPlace = T*;
 
 // In the simulator a copy happens at the last moment that the rules allow: in the wait that makes it certain.
 class AsyncCopies {

@@ -51,17 +51,28 @@ constexpr int kPitch = I + Pack<T>::kSize;
 
 // How the threads of a tile share out the copies of one step of I x K elements. Where memory is contiguous along i,
 // neighbouring threads take neighbouring i; along k, eight threads take eight k (a sector of 32 bytes of floats) and
-// the next eight the next i. Both ways the number of the copy is a compile-time constant.
+// the next eight the next i. Both ways a thread's copies lie constant distances apart.
 template <class Tiling, int I>
 struct Share {
   static constexpr int kThreads = Tiling::kThreads, kLines = kThreads / 8, kCount = I * Tiling::kK / kThreads;
   static_assert(kCount * kThreads == I * Tiling::kK && (kThreads % I == 0 || I % kThreads == 0) && I % kLines == 0);
-  static __device__ __forceinline__ int i_of_rows(int t, int copy) { return t % I + copy * kThreads % I; }
-  static __device__ __forceinline__ int k_of_rows(int t, int copy) { return t / I + copy * kThreads / I; }
-  static constexpr int kPerColumn = I / kLines;  // copies with the same k
-  static __device__ __forceinline__ int i_of_columns(int t, int copy) { return t / 8 + copy % kPerColumn * kLines; }
-  static __device__ __forceinline__ int k_of_columns(int t, int copy) { return t % 8 + copy / kPerColumn * 8; }
 };
+
+// x, but the compiler cannot know: what is computed from the result is computed anew in every round of a loop instead
+// of being held in registers, which the accumulators need.
+__device__ __forceinline__ int anew(int x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}
+template <class T>
+__device__ __forceinline__ const T* anew(const T* x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+l"(x));
+#endif
+  return x;
+}
 
 // The policy of a matrix in memory: element (i, k) is p[i * ld + k], or p[k * ld + i] where `along_i`.
 template <class T>
@@ -81,48 +92,61 @@ struct Strided {
    public:
     // The loader of rows `first`, first + 1, ... from `k` on.
     __device__ Loader(const Strided& from, Memory<Tiling, I>&, int64_t first, int64_t k, int64_t group)
-        : ld_(from.ld),
-          left_(static_cast<int>(from.extent - first < I ? from.extent - first : I)),
-          along_i_(from.along_i),
-          packs_(from.packs) {
+        : from_(from), left_(static_cast<int>(from.extent - first < I ? from.extent - first : I)) {
       const int t = static_cast<int>(threadIdx.x);
       const T* const p = from.p + group * from.group;
-      if (packs_) {
-        at_ = p + (k + t / kLine) * ld_ + first + t % kLine * kPack;
-      } else if (along_i_) {
-        at_ = p + (k + S::k_of_rows(t, 0)) * ld_ + first + S::i_of_rows(t, 0);
+      if (from.packs) {
+        at_ = p + (k + t / kLine) * from.ld + first + t % kLine * kPack;
+      } else if (from.along_i) {
+        at_ = p + (k + t / I) * from.ld + first + t % I;
       } else {
-        at_ = p + (first + S::i_of_columns(t, 0)) * ld_ + k + S::k_of_columns(t, 0);
+        at_ = p + (first + t / 8) * from.ld + k + t % 8;
       }
     }
     __device__ void look_ahead(AsyncCopies&, int) {}
     // Copies the next step, of which `count` k are on the axis. Called once a step.
-    __device__ __forceinline__ void load(AsyncCopies& copies, T* to, int, int count) {
-      const int t = static_cast<int>(threadIdx.x);
-      if (packs_) {
+    __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int, int count) {
+      const int t = anew(static_cast<int>(threadIdx.x));
+      const T* from = at_;
+      // Where this thread's first copy goes; the others lie a constant distance from it.
+      if (from_.packs) {
+        constexpr int kDown = S::kThreads > kLine ? S::kThreads / kLine : 1;
+        const int k = t / kLine, i = t % kLine * kPack;
+        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
 #pragma unroll
         for (int copy = 0; copy < kPackCount; ++copy) {
-          const int down = copy * S::kThreads / kLine, k = t / kLine + down;
-          const int across = copy * S::kThreads % kLine * kPack, i = t % kLine * kPack + across;
-          if (k < count && i < left_) {
-            copies.template copy<16>(to + k * kPitch<T, I> + i, at_ + down * ld_ + across);
+          const int down = copy * S::kThreads / kLine, across = copy * S::kThreads % kLine * kPack;
+          if (copy > 0 && across == 0) from = anew(from + kDown * from_.ld);
+          if (k < count - down && i < left_ - across) {
+            copies.template copy<16>(first + (down * kPitch<T, I> + across), from + across);
           }
         }
-        at_ += Tiling::kK * ld_;
-      } else if (along_i_) {
+        at_ += Tiling::kK * from_.ld;
+      } else if (from_.along_i) {
+        constexpr int kDown = S::kThreads > I ? S::kThreads / I : 1;
+        const int k = t / I, i = t % I;
+        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
 #pragma unroll
         for (int copy = 0; copy < S::kCount; ++copy) {
-          const int i = S::i_of_rows(t, copy), k = S::k_of_rows(t, copy);
-          const T* const from = at_ + copy * S::kThreads / I * ld_ + copy * S::kThreads % I;
-          if (k < count && i < left_) copies.template copy<sizeof(T)>(to + k * kPitch<T, I> + i, from);
+          const int down = copy * S::kThreads / I, across = copy * S::kThreads % I;
+          if (copy > 0 && across == 0) from = anew(from + kDown * from_.ld);
+          if (k < count - down && i < left_ - across) {
+            copies.template copy<sizeof(T)>(first + (down * kPitch<T, I> + across), from + across);
+          }
         }
-        at_ += Tiling::kK * ld_;
+        at_ += Tiling::kK * from_.ld;
       } else {
+        const int k = t % 8, i = t / 8;
+        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
 #pragma unroll
-        for (int copy = 0; copy < S::kCount; ++copy) {
-          const int i = S::i_of_columns(t, copy), k = S::k_of_columns(t, copy);
-          const T* const from = at_ + copy % S::kPerColumn * S::kLines * ld_ + copy / S::kPerColumn * 8;
-          if (k < count && i < left_) copies.template copy<sizeof(T)>(to + k * kPitch<T, I> + i, from);
+        for (int down = 0; down < I; down += S::kLines) {
+          if (down > 0) from = anew(from + S::kLines * from_.ld);
+#pragma unroll
+          for (int across = 0; across < Tiling::kK; across += 8) {
+            if (k < count - across && i < left_ - down) {
+              copies.template copy<sizeof(T)>(first + (across * kPitch<T, I> + down), from + across);
+            }
+          }
         }
         at_ += Tiling::kK;
       }
@@ -133,10 +157,9 @@ struct Strided {
     static constexpr int kPack = Pack<T>::kSize, kLine = I / kPack;  // packs of a k
     static constexpr int kPackCount = (kLine * Tiling::kK + S::kThreads - 1) / S::kThreads;
     static_assert(S::kThreads % kLine == 0 || kLine % S::kThreads == 0);
+    const Strided& from_;  // in constant memory
     const T* at_;
-    int64_t ld_;
     int left_;
-    bool along_i_, packs_;
   };
 };
 
@@ -166,8 +189,8 @@ struct Product {
 // The part of the plan that the kernel needs.
 struct Division {
   int tiles_m, tiles_n;
-  int64_t blocks;  // of K, for each thread block
-  bool slots;      // C is a scratch matrix (block of K, M, N)
+  int64_t first, blocks;  // the first block of K, and how many for each thread block
+  bool slots;             // C is a scratch matrix (block of K, M, N)
 };
 
 template <class Tiling, class Left, class Right>
@@ -213,10 +236,12 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   const int place = static_cast<int>(blockIdx.x % in_band);
   const int64_t row0 = int64_t{band + place % height} * kM, column0 = int64_t{place / height} * kN;
   const int64_t group = blockIdx.z, block0 = blockIdx.y * division.blocks;
-  const int64_t k0 = block0 * kBlock;
+  const int64_t k0 = (division.first + block0) * kBlock;
   const int64_t length = (size.k - k0 < division.blocks * kBlock ? size.k - k0 : division.blocks * kBlock);
   const int steps = static_cast<int>(length > kK ? (length + kK - 1) / kK : 1);
 
+  constexpr int kLeft = kK * kPitch<T, kM>, kRight = kK * kPitch<T, kN>;
+  const SharedPlace<T> left_stages(memory.left[0]), right_stages(memory.right[0]);
   AsyncCopies copies;
   typename Left::template Loader<Tiling, kM> load_left(left, memory.of_left, row0, k0, group);
   typename Right::template Loader<Tiling, kN> load_right(right, memory.of_right, column0, k0, group);
@@ -224,8 +249,8 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     const int64_t rest = length - int64_t{step} * kK;
     if (rest <= 0) return;
     const int count = static_cast<int>(rest < kK ? rest : kK);
-    load_left.load(copies, memory.left[step % kStages], step, count);
-    load_right.load(copies, memory.right[step % kStages], step, count);
+    load_left.load(copies, left_stages + step % kStages * kLeft, step, count);
+    load_right.load(copies, right_stages + step % kStages * kRight, step, count);
   };
   if constexpr (Left::kSharesMemory || Right::kSharesMemory) {
 #pragma unroll
@@ -304,6 +329,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     }
 
     const bool last = step + 1 == steps;
+    const int at = anew(t);
     if (!last && (step + 1) % kSteps != 0) continue;
     const bool later = !division.slots && step >= kSteps;  // there are totals of earlier blocks
     if (!last && !division.slots) {
@@ -311,7 +337,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       for (int i = 0; i < kRows; ++i) {
 #pragma unroll
         for (int j = 0; j < kColumns; j += kPack) {
-          Pack<T>& total = memory.totals[(i * kColumns + j) / kPack][t];
+          Pack<T>& total = memory.totals[(i * kColumns + j) / kPack][at];
           Pack<T> next;
           if (later) next = total;
 #pragma unroll
@@ -324,10 +350,11 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       }
       continue;
     }
+    const int64_t first_i = row0 + anew(first_row), first_j = column0 + anew(first_column);
     T* const c = result.c + group * result.group + (division.slots ? (block0 + step / kSteps) * size.m * size.n : 0);
 #pragma unroll
     for (int j = 0; j < kColumns; j += kPack) {
-      const int64_t column = column0 + first_column + j * Tiling::kLaneColumns;
+      const int64_t column = first_j + j * Tiling::kLaneColumns;
       int64_t offset[kPack];
       T bias[kPack];
 #pragma unroll
@@ -338,7 +365,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       }
 #pragma unroll
       for (int i = 0; i < kRows; ++i) {
-        const int64_t row = row0 + first_row + i / kPack * kPack * Tiling::kLaneRows + i % kPack;
+        const int64_t row = first_i + i / kPack * kPack * Tiling::kLaneRows + i % kPack;
         Pack<T> y;
 #pragma unroll
         for (int e = 0; e < kPack; ++e) {
@@ -347,7 +374,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
         }
         if (row >= size.m || column >= size.n) continue;
         if (later) {
-          const Pack<T> total = memory.totals[(i * kColumns + j) / kPack][t];
+          const Pack<T> total = memory.totals[(i * kColumns + j) / kPack][at];
 #pragma unroll
           for (int e = 0; e < kPack; ++e) y.at[e] = total.at[e] + y.at[e];
         }
@@ -374,22 +401,24 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   }
 }
 
-// The slots of an element of C in ascending order, an element a thread.
+// The slots of an element of C in ascending order, an element a thread. C holds the sum of earlier slots unless these
+// are the first ones.
 constexpr int kSlotThreads = 256;
 
 template <class T, class Result>
-__global__ void add_slots(Product<T> size, int64_t blocks, const T* slots, Result result) {
+__global__ void add_slots(Product<T> size, int64_t blocks, bool first, const T* slots, Result result) {
   const int64_t elements = size.m * size.n, element = int64_t{blockIdx.x} * kSlotThreads + threadIdx.x;
   const int64_t group = blockIdx.z;
   if (element >= elements) return;
   const int64_t row = static_cast<unsigned>(element) / static_cast<unsigned>(size.n), column = element - row * size.n;
   const T* const slot = slots + group * blocks * elements + element;
-  T total = slot[0];
+  T* const to = result.c + group * result.group + row * result.row + result.offset(column);
+  T total = first ? slot[0] : *to + slot[0];
 #pragma unroll 8
   for (int64_t b = 1; b < blocks; ++b) total = total + slot[b * elements];
   if (size.row_bias != nullptr) total = total + size.row_bias[group * size.m + row];
   if (size.column_bias != nullptr) total = total + size.column_bias[group * size.n + column];
-  result.c[group * result.group + row * result.row + result.offset(column)] = total;
+  *to = total;
 }
 
 // The tilings to choose from. Large tiles read least from memory for an fma, small ones fill the device when C is
@@ -420,18 +449,20 @@ struct Plan {
   int64_t blocks;  // of K, for each thread block
 };
 
+constexpr double kMostSlots = 256 << 20;  // bytes of slots at a time
+
 template <class Tiling>
 void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan& best) {
   using T = typename Tiling::T;
-  constexpr double kOverhead = 2000;        // to start a block and to store its tile
-  constexpr double kMemory = 2000;          // bytes a cycle, of the device
-  constexpr double kMostSlots = 256 << 20;  // bytes
-  // Fractions of the peak rate of fma that a multiprocessor reaches: with all the blocks that fit, and with one.
-  constexpr double kReads = 1.0 / Tiling::kRows + 1.0 / Tiling::kColumns;
-  constexpr double kTogether = 1 / (0.9 + kReads * 0.8);
-  constexpr int kWarps = Tiling::kThreads / 32;
-  constexpr double kAlone = std::min(1.0, kWarps / 4.0) * std::min(1.0, Tiling::kRows * Tiling::kColumns / 80.0) *
-                            (kWarps >= 8 ? 0.95 : 0.75) * kTogether;
+  constexpr double kOverhead = 2000;  // to start a block and to store its tile
+  constexpr double kMemory = 2000;    // bytes a cycle, of the device
+  // Fractions of the peak rate of fma that a multiprocessor reaches: with all the blocks that fit, less the reads of
+  // shared memory and the copies to it; and with one block, whose warps wait for these between the k.
+  constexpr double kReads = 0.8 / Tiling::kRows + 0.8 / Tiling::kColumns;
+  constexpr double kCopies = 6.0 / Tiling::kM + 6.0 / Tiling::kN;
+  constexpr double kTogether = 1 / (0.9 + kReads + kCopies);
+  constexpr double kIssue = Tiling::kRows * Tiling::kColumns * (sizeof(T) / 4.0);  // cycles of a warp for a k
+  constexpr double kAlone = std::min(kTogether, std::min(1.0, Tiling::kThreads / 128.0) * kIssue / (kIssue + 16));
   const double sms = device::multiprocessors();
   const double tiles = static_cast<double>(blocks_for(m, Tiling::kM)) * static_cast<double>(blocks_for(n, Tiling::kN)) *
                        static_cast<double>(groups);
@@ -439,14 +470,14 @@ void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan&
   const double slots = static_cast<double>(groups) * static_cast<double>(m) * static_cast<double>(n) *
                        static_cast<double>(all) * sizeof(T);
   for (int64_t parts = 1; parts <= std::min<int64_t>(all, 4096); parts += 1 + parts / 8) {
-    if (parts > 1 && (slots > kMostSlots || m * n >= int64_t{1} << 31)) break;
+    if (parts > 1 && (slots / static_cast<double>(all) > kMostSlots || m * n >= int64_t{1} << 31)) break;
     const int64_t blocks = blocks_for(all, parts);
     const double length = static_cast<double>(std::min(k, blocks * kBlock));
     const double work = double{Tiling::kM} * Tiling::kN * (length + Tiling::kK) * (sizeof(T) / 4.0) / 128;
     const double rounds = std::ceil(tiles * static_cast<double>(blocks_for(all, blocks)) / sms);
     const double waves = std::ceil(rounds / Tiling::kBlocks);
     double cycles = std::max(rounds * work / kTogether, waves * work / kAlone) + waves * kOverhead;
-    if (parts > 1) cycles += 4000 + 2 * slots / kMemory;
+    if (parts > 1) cycles += 4000 * std::ceil(slots / kMostSlots) + 2 * slots / kMemory;
     if (cycles < best.cycles) best = {cycles, number, parts > 1 ? blocks : all};
   }
 }
@@ -458,22 +489,26 @@ void run_product(const char* name, const Product<typename Tiling::T>& size, int6
   using Memory = ProductMemory<Tiling, Left, Right>;
   const int64_t all = std::max<int64_t>(1, blocks_for(size.k, kBlock)), parts = blocks_for(all, blocks);
   const int64_t tiles_m = blocks_for(size.m, Tiling::kM), tiles_n = blocks_for(size.n, Tiling::kN);
-  const Division division{static_cast<int>(tiles_m), static_cast<int>(tiles_n), blocks, parts > 1};
+  Division division{static_cast<int>(tiles_m), static_cast<int>(tiles_n), 0, blocks, parts > 1};
   const size_t shared = sizeof(Memory) - (all == 1 || parts > 1 ? Memory::kWithoutTotals : 0);
-  const Extent grid(tiles_m * tiles_n, parts, size.groups);
-  if (parts == 1) {
-    launch(name, product<Tiling, Left, Right, Result>, grid, Tiling::kThreads, shared, size, division, left, right,
-           result);
-    return;
-  }
-  const int64_t elements = size.m * size.n;
-  const Scratch<T> slots(size.groups * all * elements);
+  const auto run = [&](int64_t count, const Product<T>& product_size, const Result& to) {
+    launch(name, product<Tiling, Left, Right, Result>, Extent(tiles_m * tiles_n, count, size.groups), Tiling::kThreads,
+           shared, product_size, division, left, right, to);
+  };
+  if (parts == 1) return run(1, size, result);
+  // As many parts at a time as there is room for slots.
+  const int64_t elements = size.m * size.n, slot_bytes = size.groups * elements * static_cast<int64_t>(sizeof(T));
+  const int64_t at_once = std::clamp<int64_t>(static_cast<int64_t>(kMostSlots) / slot_bytes / blocks, 1, parts);
+  const Scratch<T> slots(size.groups * std::min(at_once * blocks, all) * elements);
   Product<T> plain = size;
   plain.row_bias = plain.column_bias = nullptr;
-  launch(name, product<Tiling, Left, Right, Result>, grid, Tiling::kThreads, shared, plain, division, left, right,
-         result.slots(slots.get(), size.m, size.n, all));
-  launch(name, add_slots<T, Result>, Extent(blocks_for(elements, kSlotThreads), 1, size.groups), kSlotThreads, 0, size,
-         all, slots.get(), result);
+  for (int64_t part = 0; part < parts; part += at_once) {
+    division.first = part * blocks;
+    const int64_t here = std::min(at_once * blocks, all - division.first);
+    run(blocks_for(here, blocks), plain, result.slots(slots.get(), size.m, size.n, here));
+    launch(name, add_slots<T, Result>, Extent(blocks_for(elements, kSlotThreads), 1, size.groups), kSlotThreads, 0,
+           part + at_once < parts ? plain : size, here, part == 0, slots.get(), result);
+  }
 }
 
 // C = A * B + bias for sizes above 0 (k may be 0), m and n below 2^36, no more than 65535 groups.

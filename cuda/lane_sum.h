@@ -44,32 +44,41 @@ __device__ V fold(V lane, int lanes = kWarp) {
   return lane;
 }
 
-// Bytes that a thread asks for before it adds the first of them.
-template <class V>
-constexpr int kBatch = 64 / static_cast<int>(sizeof(V));
-
-// Sum of f(first + i * step) for first + i * step < n in order, many loads at a time.
-template <class V, class Index, class F>
-__device__ V strided_sum(Index first, int step, Index n, F f) {
-  V sum{};
+// use(i, load(i)) for i = first, first + kStep, ... below n, in order, with kBytes asked for before the first is used:
+// a load takes long, so a thread needs several under way.
+template <int kStep, int kBytes = 64, class Index, class Load, class Use>
+__device__ void in_batches(Index first, Index n, Load load, Use use) {
+  using V = decltype(load(first));
+  constexpr int kBatch = kBytes / static_cast<int>(sizeof(V)), kRest = kBatch < 4 ? kBatch : 4;
   Index i = first;
-  for (; i + (kBatch<V> - 1) * step < n; i += kBatch<V> * step) {
-    V v[kBatch<V>];
-    for (int j = 0; j < kBatch<V>; ++j) v[j] = f(i + j * step);
-    for (int j = 0; j < kBatch<V>; ++j) sum = sum + v[j];
+  for (; i + (kBatch - 1) * kStep < n; i += kBatch * kStep) {
+    V v[kBatch];
+    for (int j = 0; j < kBatch; ++j) v[j] = load(i + j * kStep);
+    for (int j = 0; j < kBatch; ++j) use(i + j * kStep, v[j]);
   }
-  for (; i < n; i += 4 * step) {
-    V v[4];
-    for (int j = 0; j < 4; ++j) v[j] = i + j * step < n ? f(i + j * step) : V{};
-    for (int j = 0; j < 4; ++j) sum = sum + v[j];
+  for (; i < n; i += kRest * kStep) {
+    V v[kRest]{};
+    for (int j = 0; j < kRest; ++j) {
+      if (i + j * kStep < n) v[j] = load(i + j * kStep);
+    }
+    for (int j = 0; j < kRest; ++j) {
+      if (i + j * kStep < n) use(i + j * kStep, v[j]);
+    }
   }
+}
+
+// One lane's part of a chunk: f(first) + f(first + 32) + ... up to n.
+template <class V, int kBytes = 64, class Index, class F>
+__device__ V one_lane(Index first, Index n, F f) {
+  V sum{};
+  in_batches<kWarp, kBytes>(first, n, f, [&](Index, V v) { sum = sum + v; });
   return sum;
 }
 
 // Sum of f(i) for i < n <= 4096, in every lane.
-template <class V, class F>
+template <class V, int kBytes = 64, class F>
 __device__ V warp_sum(int n, F f) {
-  return fold(strided_sum<V>(static_cast<int>(threadIdx.x) % kWarp, kWarp, n, f));
+  return fold(one_lane<V, kBytes>(static_cast<int>(threadIdx.x) % kWarp, n, f));
 }
 
 // Sum of f(i) for i < n, in every thread of the block, whose threads are those of threadIdx.x. The chunk sums go
@@ -81,12 +90,11 @@ __device__ V block_sum(int64_t n, F f, V* slots) {
   const int64_t chunks = n <= kChunk ? 1 : (n + kChunk - 1) / kChunk;
   // Lanes of the sum of chunk sums and, if these are more than a chunk, of the sum of its chunk sums.
   V sum{}, total{};
-  int64_t chunks_of_total = 0;
   for (int64_t first = 0; first < chunks; first += kWarp) {
     for (int slot = warp; slot < kWarp && first + slot < chunks; slot += warps) {
       const int64_t begin = (first + slot) * kChunk;
-      const V chunk =
-          warp_sum<V>(static_cast<int>(n - begin < kChunk ? n - begin : kChunk), [&](int i) { return f(begin + i); });
+      const V chunk = warp_sum<V, 32>(static_cast<int>(n - begin < kChunk ? n - begin : kChunk),
+                                      [&](int i) { return f(begin + i); });
       if (lane == 0) slots[slot] = chunk;
     }
     __syncthreads();
@@ -94,8 +102,7 @@ __device__ V block_sum(int64_t n, F f, V* slots) {
       if (first + lane < chunks) sum = sum + slots[lane];
       if (chunks > kChunk && ((first + kWarp) % kChunk == 0 || first + kWarp >= chunks)) {
         const V full = fold(sum);
-        if (lane == chunks_of_total % kWarp) total = total + full;
-        ++chunks_of_total;
+        if (lane == first / kChunk % kWarp) total = total + full;
         sum = V{};
       }
     }
@@ -177,7 +184,7 @@ __global__ void chunks_of_columns(F f, int64_t rows, int64_t columns, int64_t bl
   const int width = static_cast<int>(blockDim.x), x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
   const int64_t chunk = blockIdx.x / blocks, left = (blockIdx.x - chunk * blocks) * width;
   const int64_t begin = chunk * kChunk, end = begin + kChunk < rows ? begin + kChunk : rows;
-  if (left + x < columns) lanes.at[y][x] = strided_sum<V>(begin + y, kWarp, end, f(left + x));
+  if (left + x < columns) lanes.at[y][x] = one_lane<V>(begin + y, end, f(left + x));
   __syncthreads();
   const int thread = x + width * y, column = thread / kWarp, lane = thread % kWarp;
   if (left + column >= columns) return;

@@ -34,3 +34,15 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     with _switch(request.param):
         name = request.param if request.param == "reference" else f"_{request.param}"
         yield importlib.import_module(f"nnlite.{name}")
+
+
+@pytest.fixture
+def small_device(backend: ModuleType) -> Iterator[None]:
+    """The simulator shows a single multiprocessor, which any problem fills: kernels for large problems are chosen."""
+    show = getattr(backend, "_set_multiprocessors", None)
+    if show is None:
+        yield
+        return
+    show(1)
+    yield
+    show(132)

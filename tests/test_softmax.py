@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from compare import DTYPES, Array, Refusal, assert_op, full, numbers, specials, zeros_and_ties
+from nnlite import reference
 from support import assert_same_bits, rng
 
 SHAPES = [(1, 1), (1, 10), (3, 2), (5, 31), (4, 32), (33, 33), (2, 511), (2, 1000), (1, 4097), (700, 3)]
@@ -118,6 +119,27 @@ def test_cross_entropy_of_probabilities(backend: ModuleType, dtype: npt.DTypeLik
             for target in (one_hot, probabilities((rows, classes), dtype, i), values((rows, classes), dtype, i + 7)):
                 _, y = assert_op(backend, "softmax_cross_entropy_forward", values((rows, classes), dtype, i), target)
                 assert_op(backend, "softmax_cross_entropy_backward", np.array(-1.3, dtype), y, target)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("rows", "size"), [(5, 8), (9, 64), (3, 256), (3, 4104), (2, 8200), (1, 32_776), (1, 116_400), (1, 232_800)]
+)
+def test_rows_of_any_length(backend: ModuleType, rows: int, size: int, dtype: npt.DTypeLike) -> None:
+    """Rows of as many bytes as make a device use a part of a warp, a warp, a block, and no longer shared memory."""
+    shape = (rows, size // np.dtype(dtype).itemsize)
+    x, dy, p = numbers(shape, dtype, 1), numbers(shape, dtype, 2), probabilities(shape, dtype, 3)
+    y = reference.softmax_forward(x)
+    target, dloss = rng(4).integers(0, shape[1], shape[0]), np.array(0.7, dtype)
+    for op, *args in (
+        ("softmax_forward", x),
+        ("softmax_backward", dy, y),
+        ("softmax_cross_entropy_forward", x, p),
+        ("softmax_cross_entropy_forward", x, target),
+        ("softmax_cross_entropy_backward", dloss, y, p),
+        ("softmax_cross_entropy_backward", dloss, y, target),
+    ):
+        assert_same_bits(getattr(backend, op)(*args), getattr(reference, op)(*args))
 
 
 @pytest.mark.parametrize("integer", INTEGERS)

@@ -124,7 +124,11 @@ Labels::Labels(const char* op, const char* name, py::handle value)
 
 void Labels::check_range(int64_t classes) const {
   const int64_t number = device::fault_number(op_, name_, "label");
-  run([&] { check_labels(data(), size(), classes, number); });
+  run([&] {
+    check_labels(data(), size(), classes, number);
+    // Without classes every label is wrong, and the op may be refused before anybody waits for the device.
+    if (classes == 0) device::synchronize();
+  });
 }
 
 bool is_integer_array(py::handle value) {

@@ -1,0 +1,160 @@
+// Rows of k elements that are gone over several times, as a softmax or a normalisation does: who works on a row, and
+// where it is kept, so that memory is read once.
+//
+//   LaneTeam   a warp, or for k <= 32 a part of one, a power of two of lanes. Lane i has elements i, i + 32, ... and no
+//              others; shared memory is its array, so nobody waits for anybody.
+//   BlockTeam  a block, for rows longer than 8 KB. Thread i has elements i, i + threads, ..., but the order of a sum
+//              gives it others, so threads wait before and after one. What does not fit into shared memory is read
+//              again.
+//
+// An op is a functor called with the team and the number of the row, the same for both teams. Its formulas are loops
+// over a thread's own elements (each) and sums and maxima of the row, which every thread gets. Every thread of a warp
+// makes the same calls; a team without a row has k = 0.
+#pragma once
+
+#include "lane_sum.h"
+
+namespace nnlite {
+
+template <class T>
+__device__ T maximum(T a, T b) {
+  return b > a ? b : a;
+}
+
+template <class Index, int kStep>
+struct RowMember {
+  int member;
+  Index k;
+
+  __device__ bool leads() const { return member == 0 && k > 0; }
+  // use(i, load(i)) for this thread's elements i, of which most are staged: so a few at a time.
+  template <int kBytes = 32, class Load, class Use>
+  __device__ void each(Load load, Use use) const {
+    in_batches<kStep, kBytes>(static_cast<Index>(member), k, load, use);
+  }
+};
+
+template <class T>
+struct LaneTeam : RowMember<int, kWarp> {
+  int lanes;
+  T* storage;
+
+  // Array `number` of the row's storage; `otherwise` if it has no place there.
+  __device__ T* place(int number, T*) const { return storage + number * k; }
+  // Copies x there. What is returned is x for this thread's elements, and in a sum for all.
+  __device__ const T* stage(int number, const T* x) const {
+    T* const kept = place(number, nullptr);
+    each<64>([&](int i) { return x[i]; }, [&](int i, T v) { kept[i] = v; });
+    return kept;
+  }
+  __device__ T max(T most) const {
+    for (int half = lanes / 2; half > 0; half /= 2) most = maximum(most, across(most, half));
+    return most;
+  }
+  // Sum of f(i).
+  template <class V = T, class F>
+  __device__ V sum(F f) const {
+    return fold(one_lane<V>(member, k, f), lanes);
+  }
+  // The same, and values[i] = f(i).
+  template <class F>
+  __device__ T sum_kept(T* values, F f) const {
+    T sum{};
+    for (int i = member; i < k; i += kWarp) {
+      const T v = f(i);
+      values[i] = v;
+      sum = sum + v;
+    }
+    return fold(sum, lanes);
+  }
+};
+
+struct alignas(16) RowSlots {
+  unsigned char bytes[kWarp * 16];
+};
+
+template <class T, int kThreads>
+struct BlockTeam : RowMember<int64_t, kThreads> {
+  using RowMember<int64_t, kThreads>::member, RowMember<int64_t, kThreads>::k;
+  T* storage;
+  int kept;  // arrays that fit there
+  RowSlots* slots;
+
+  __device__ T* place(int number, T* otherwise) const { return number < kept ? storage + number * k : otherwise; }
+  __device__ const T* stage(int number, const T* x) const {
+    T* const to = place(number, nullptr);
+    if (to == nullptr) return x;
+    this->template each<64>([&](int64_t i) { return x[i]; }, [&](int64_t i, T v) { to[i] = v; });
+    return to;
+  }
+  __device__ T max(T most) const {
+    T* const all = reinterpret_cast<T*>(slots);
+    for (int half = kWarp / 2; half > 0; half /= 2) most = maximum(most, across(most, half));
+    if (member % kWarp == 0) all[member / kWarp] = most;
+    __syncthreads();
+    for (int warp = 0; warp < kThreads / kWarp; ++warp) most = maximum(most, all[warp]);
+    __syncthreads();
+    return most;
+  }
+  template <class V = T, class F>
+  __device__ V sum(F f) const {
+    __syncthreads();
+    return block_sum(k, f, reinterpret_cast<V*>(slots));
+  }
+  template <class F>
+  __device__ T sum_kept(T* values, F f) const {
+    for (int64_t i = member; i < k; i += kThreads) values[i] = f(i);
+    return sum([=](int64_t i) { return values[i]; });
+  }
+};
+
+namespace row_team {
+
+constexpr int kLaneThreads = 128;
+constexpr int64_t kLaneBytes = 8 * 1024, kShortBytes = 32 * 1024, kSharedBytes = 227 * 1024;
+
+template <class T, class Op>
+__global__ void rows_by_lanes(Op op, int64_t rows, int k, int lanes, int arrays) {
+  const int group = static_cast<int>(threadIdx.x) / lanes;
+  const int64_t row = int64_t{blockIdx.x} * (kLaneThreads / lanes) + group;
+  const bool there = row < rows;
+  op(
+      LaneTeam<T>{
+          {static_cast<int>(threadIdx.x) % lanes, there ? k : 0}, lanes, &shared_memory<T>() + group * arrays * k},
+      there ? row : 0);
+}
+
+template <class T, int kThreads, class Op>
+__global__ void __launch_bounds__(kThreads, kThreads == 448 ? 2 : 8) rows_by_blocks(Op op, int64_t k, int kept) {
+  RowSlots& slots = shared_memory<RowSlots>();
+  T* const storage = reinterpret_cast<T*>(&slots + 1);
+  op(BlockTeam<T, kThreads>{{static_cast<int>(threadIdx.x), k}, storage, kept, &slots}, int64_t{blockIdx.x});
+}
+
+}  // namespace row_team
+
+// op(team, row) for all rows of k elements, with storage for up to `arrays` arrays of k elements.
+template <class T, class Op>
+void for_rows(const char* name, Op op, int64_t rows, int64_t k, int arrays) {
+  using namespace row_team;
+  if (rows == 0) return;
+  const int64_t row_bytes = k * static_cast<int64_t>(sizeof(T)), bytes = arrays * row_bytes;
+  if (k <= kWarp || bytes <= kLaneBytes) {
+    int lanes = 1;
+    while (lanes < k && lanes < kWarp) lanes *= 2;
+    const int groups = kLaneThreads / lanes;
+    launch(name, rows_by_lanes<T, Op>, blocks_for(rows, groups), kLaneThreads, static_cast<size_t>(groups * bytes), op,
+           rows, static_cast<int>(k), lanes, arrays);
+    return;
+  }
+  const int64_t fitting = (kSharedBytes - static_cast<int64_t>(sizeof(RowSlots))) / row_bytes;
+  const int kept = static_cast<int>(std::min<int64_t>(arrays, fitting));
+  const size_t shared = sizeof(RowSlots) + static_cast<size_t>(kept * row_bytes);
+  if (bytes <= kShortBytes) {
+    launch(name, rows_by_blocks<T, 128, Op>, rows, 128, shared, op, k, kept);
+  } else {
+    launch(name, rows_by_blocks<T, 448, Op>, rows, 448, shared, op, k, kept);
+  }
+}
+
+}  // namespace nnlite
