@@ -259,7 +259,7 @@ def checks(bench: Bench) -> None:
     """The tests that are run on the device."""
     where = "tests/test_sum.py" if bench.tiny else "tests"
     command = [sys.executable, "-m", "pytest", "-v", "-rfE", "--tb=short", "-p", "no:cacheprovider", where]
-    command += ["-k", "cuda_sim" if bench.device == "cuda_sim" else "cuda and not cuda_sim"]
+    command += ["-k", "cuda_sim" if bench.device == "cuda_sim" else "cuda and not cuda_sim and not cuda_ptx"]
     if importlib.util.find_spec("hypothesis") is None:
         command.append("--ignore=tests/test_properties.py")
         bench.result["left_out"].append("tests/test_properties.py: hypothesis is not installed")

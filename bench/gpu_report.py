@@ -63,10 +63,9 @@ def _rate(row: Row) -> str:
     seconds = _seconds(row, _best(row))
     if seconds is None:
         return ""
-    rate = (
-        f"{row['flops'] / seconds / 1e12:.1f} TFLOP/s" if row["flops"] else f"{row['bytes'] / seconds / 1e9:.0f} GB/s"
-    )
-    return rate
+    if row["flops"]:
+        return f"{row['flops'] / seconds / 1e12:.1f} TFLOP/s"
+    return f"{row['bytes'] / seconds / 1e9:.0f} GB/s"
 
 
 def line(row: Row) -> str:
