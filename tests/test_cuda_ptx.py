@@ -43,7 +43,17 @@ class Compiled(NamedTuple):
 def compile_kernels(source: Path, to: Path, flags: list[str]) -> Compiled:
     to.mkdir()
     assert NVCC is not None
-    command = [NVCC, *flags, "-Xptxas=-v", "-cubin", "--keep", f"--keep-dir={to}", f"-o={to / 'x.cubin'}", str(source)]
+    command = [
+        NVCC,
+        *flags,
+        "-Xptxas=-v",
+        "-cubin",
+        "--keep",
+        f"--keep-dir={to}",
+        "-o",
+        str(to / "x.cubin"),
+        str(source),
+    ]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return Compiled((to / f"{source.stem}.ptx").read_text(), done.stdout + done.stderr)
