@@ -16,6 +16,7 @@ import math
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -258,7 +259,7 @@ def checks(bench: Bench) -> None:
     """The tests that are run on the device."""
     where = "tests/test_sum.py" if bench.tiny else "tests"
     command = [sys.executable, "-m", "pytest", "-v", "-rfE", "--tb=short", "-p", "no:cacheprovider", where]
-    command += ["-k", "cuda_sim" if bench.device == "cuda_sim" else "cuda and not cuda_sim"]
+    command += ["-k", "cuda_sim" if bench.device == "cuda_sim" else "cuda and not cuda_sim and not cuda_ptx"]
     if importlib.util.find_spec("hypothesis") is None:
         command.append("--ignore=tests/test_properties.py")
         bench.result["left_out"].append("tests/test_properties.py: hypothesis is not installed")
@@ -296,15 +297,14 @@ def sanitize(bench: Bench) -> None:
 
 
 def _run(command: list[str], seconds: float) -> tuple[str, bool]:
-    """What a command prints, and whether it came to its end."""
+    """What a command prints, and whether it ended by itself within ``seconds``; else it is ended, with its children."""
     settings = os.environ | {"COLUMNS": "300", "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=settings, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    out: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=ROOT, env=settings, start_new_session=True, **out)
     try:
         return process.communicate(timeout=max(seconds, 1))[0], True
     except subprocess.TimeoutExpired:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         return process.communicate()[0], False
 
 
@@ -319,7 +319,7 @@ def ops(bench: Bench, names: list[str]) -> None:
             break
         row: Row = {"op": case.op, "label": case.label, "group": case.group, "flops": case.flops, "wrong": []}
         try:
-            replace(case, numpy=None).check([cpu, OnDevice(bench.module)])  # type: ignore[list-item]
+            replace(case, numpy=None).check([cpu, OnDevice(bench.module)])
             _time_op(bench, case, row)
         except Exception as error:  # the other cases go on
             row["wrong"].append(_first_line(error))
@@ -339,30 +339,37 @@ def _time_op(bench: Bench, case: Case, row: Row) -> None:
     clocks, l2, op = bench.clocks, bench.module._l2_bytes(0), getattr(bench.module, case.op)
     here = list(case.arguments)
     # Every call of a round finds other arguments, together more than twice what L2 holds; 32 at most.
-    count = max(1, min(32, -(-2 * l2 // sum(x.nbytes for x in _arrays(here)))))
+    count = max(1, min(2 if bench.tiny else 32, -(-2 * l2 // sum(x.nbytes for x in _arrays(here)))))
     calls = [functools.partial(op, *upload(bench.module, here)) for _ in range(count)]
     row["bytes"] = traffic(case, calls[0](), l2)
     row["floors"] = {"nnlite": max(row["bytes"] / bench.result["bandwidth"], case.flops / bench.peak)}
     entrants = {"nnlite": Entrant(clocks["nnlite"], bench.copy_seconds, calls)}
     row["left_out"], row["kernels"] = {}, {}
     if bench.torch is not None and case.torch is not None:
-        made = [ways(case.torch(bench.torch)) for _ in range(count)]
-        convolves = case.group.startswith("conv2d")
-        for way in made[0]:
-            for mode, flags in MODES.items() if convolves else [("", MODES[""])]:
-                name = " ".join(filter(None, ("torch", way, mode)))
-                runs = [each[way] for each in made]
-                try:
-                    setup = functools.partial(bench.torch.precision, *flags)
-                    entrants[name] = Entrant(clocks["torch"], bench.copy_seconds, runs, setup)
-                    if convolves:
-                        row["kernels"][name] = bench.torch.kernels(runs[0])
-                except Exception as error:
-                    row["left_out"][name] = _first_line(error)
+        try:
+            for name, peer in _peers(bench, case, count, row):
+                entrants[name] = peer
+        except Exception as error:  # what came before it goes on
+            row["left_out"]["torch"] = _first_line(error)
     for _ in range(bench.rounds):
         for entrant in entrants.values():
             entrant.round()
     row["seconds"] = {name: entrant.seconds for name, entrant in entrants.items()}
+
+
+def _peers(bench: Bench, case: Case, count: int, row: Row) -> Iterator[tuple[str, Entrant]]:
+    """PyTorch's ways to run a case; of convolutions also the kernels that it has chosen."""
+    made = [ways(case.torch(bench.torch)) for _ in range(count)]
+    convolves = case.group.startswith("conv2d")
+    for way in made[0]:
+        runs = [each[way] for each in made]
+        for mode, flags in MODES.items() if convolves else [("", MODES[""])]:
+            name = " ".join(filter(None, ("torch", way, mode)))
+            setup = functools.partial(bench.torch.precision, *flags)
+            peer = Entrant(bench.clocks["torch"], bench.copy_seconds, runs, setup)
+            if convolves:
+                row["kernels"][name] = bench.torch.kernels(runs[0])
+            yield name, peer
 
 
 def steps(bench: Bench, names: list[str]) -> None:

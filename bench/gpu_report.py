@@ -63,17 +63,16 @@ def _rate(row: Row) -> str:
     seconds = _seconds(row, _best(row))
     if seconds is None:
         return ""
-    rate = (
-        f"{row['flops'] / seconds / 1e12:.1f} TFLOP/s" if row["flops"] else f"{row['bytes'] / seconds / 1e9:.0f} GB/s"
-    )
-    return rate
+    if row["flops"]:
+        return f"{row['flops'] / seconds / 1e12:.1f} TFLOP/s"
+    return f"{row['bytes'] / seconds / 1e9:.0f} GB/s"
 
 
 def line(row: Row) -> str:
     """A row as it is printed while the others are still measured."""
     name, peer = _best(row), _peer(row, _strict(row))
     seconds = _seconds(row, name)
-    text = f"{row['op']:28} {row['label']:44} "
+    text = f"{row['op']:30} {row['label']:44} "
     if seconds is not None:
         text += f"{seconds * 1e6:11.1f} us ±{spread(row['seconds'][name]):4.0%} {_rate(row):>14} "
         text += f"{_share(row, name):5.0%}"
@@ -96,15 +95,15 @@ def targets(rows: list[Row], runs: list[Result]) -> list[tuple[str, str, str, st
             where += f"; {missed} of {len(values)} below" if missed else ""
             add(f"{what}, least", format(wanted, form), f"{value:{form}} ({where})", value >= wanted)
 
-    for run in runs:
-        if "checks" in run:
-            found = run["checks"]
-            bad = found["failed"] + found["error"]
-            text = f"{found['passed']} passed, {bad} failed" + ("" if found["finished"] else ", not finished")
-            add("tests on the device", "all pass", text, bool(found["passed"]) and not bad and found["finished"])
-        for tool, found in run.get("sanitize", {}).items():
-            text = f"{found['errors']} in {found['calls']} calls"
-            add(f"errors of {tool}", "0", text, found["errors"] == 0 and bool(found["calls"]))
+    last = {name: value for run in runs for name, value in run.items()}  # of the runs that have it
+    if "checks" in last:
+        found = last["checks"]
+        bad = found["failed"] + found["error"]
+        text = f"{found['passed']} passed, {bad} failed" + ("" if found["finished"] else ", not finished")
+        add("tests on the device", "all pass", text, bool(found["passed"]) and not bad and found["finished"])
+    for tool, found in last.get("sanitize", {}).items():
+        text = f"{found['errors']} in {found['calls']} calls"
+        add(f"errors of {tool}", "0", text, found["errors"] == 0 and bool(found["calls"]))
     timed = [row for row in rows if "nnlite" in row.get("seconds", {})]
     gemm = [(ratio, row["label"]) for row in timed if row["op"] == "gemm" and (ratio := _ratio(row, _strict(row)))]
     for n in (2048, 4096, 8192):
@@ -160,7 +159,7 @@ def section(results: list[Result]) -> str:
         rows, runs = merged["rows"], merged["runs"]
         text += [_origin(run) for run in runs]
         text.append(table(("target", "wanted", "measured", "met"), targets(rows, runs)))
-        text += [f"WRONG: {problem}" for run in runs for problem in run["wrong"]]
+        text += [f"WRONG: {row['op']} {row['label']}: {problem}" for row in rows for problem in row["wrong"]]
         for group in dict.fromkeys(row["group"] for row in rows if row["op"] != "training_step"):
             of_group = [row for row in rows if row["group"] == group and row["op"] != "training_step"]
             text += [f"### GPU: {group or 'other ops'}", _ops_table(of_group)]
@@ -202,7 +201,11 @@ def _ops_table(rows: list[Row]) -> str:
             kernels = {
                 kernels[0]: name for name, kernels in row.get("kernels", {}).items() if kernels and name not in tf32
             }
-            cells += [_text(_ratio(row, _direct(row))), _text(_ratio(row, tf32)), ", ".join(f"`{k}`" for k in kernels)]
+            cells += [
+                _text(_ratio(row, _direct(row))),
+                _text(_ratio(row, tf32)),
+                ", ".join(f"`{k[:70]}`" for k in kernels),
+            ]
         lines.append(cells)
     return table(columns, lines)
 

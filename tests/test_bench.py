@@ -220,6 +220,7 @@ def test_the_gpu_command_on_the_simulator(tmp_path: Path, monkeypatch: pytest.Mo
     assert "| tests on the device | all pass | " in text
     assert "| relu_forward 77 | " in text
     assert "| residual, batch 4 | " in text
+    assert "WRONG" not in text
     assert "old" not in text
     assert ">CPU<" in text
 
