@@ -297,20 +297,20 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     const T* const b_line = memory.right[step % kStages] + first_column;
     const int64_t rest = length - int64_t{step} * kK;
     if (rest >= kK) {
-      // The next k is read while this one is multiplied.
-      T a[2][kRows], b[2][kColumns];
-      read_line<kRows, Tiling::kLaneRows>(a[0], a_line);
-      read_line<kColumns, Tiling::kLaneColumns>(b[0], b_line);
+      // The next k are read while this one is multiplied: more of them where that takes less time than a read.
+      constexpr int kAhead = kRows * kColumns <= 16 ? 3 : kRows * kColumns <= 32 ? 2 : 1, kLines = kAhead + 1;
+      T a[kLines][kRows], b[kLines][kColumns];
 #pragma unroll
-      for (int k = 0; k < kK; ++k) {
-        if (k + 1 < kK) {
-          read_line<kRows, Tiling::kLaneRows>(a[(k + 1) % 2], a_line + (k + 1) * kPitch<T, kM>);
-          read_line<kColumns, Tiling::kLaneColumns>(b[(k + 1) % 2], b_line + (k + 1) * kPitch<T, kN>);
+      for (int k = -kAhead; k < kK; ++k) {
+        if (k + kAhead < kK) {
+          read_line<kRows, Tiling::kLaneRows>(a[(k + kAhead) % kLines], a_line + (k + kAhead) * kPitch<T, kM>);
+          read_line<kColumns, Tiling::kLaneColumns>(b[(k + kAhead) % kLines], b_line + (k + kAhead) * kPitch<T, kN>);
         }
+        if (k < 0) continue;
 #pragma unroll
         for (int i = 0; i < kRows; ++i) {
 #pragma unroll
-          for (int j = 0; j < kColumns; ++j) sum[i][j] = fused(a[k % 2][i], b[k % 2][j], sum[i][j]);
+          for (int j = 0; j < kColumns; ++j) sum[i][j] = fused(a[k % kLines][i], b[k % kLines][j], sum[i][j]);
         }
       }
     } else {
