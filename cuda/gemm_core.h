@@ -422,13 +422,14 @@ __global__ void add_slots(Product<T> size, int64_t blocks, bool first, const T* 
 }
 
 // The tilings to choose from. Large tiles read least from memory for an fma, small ones fill the device when C is
-// small; the flat one is for C of few rows.
+// small; the wide one is for 64 channels, the flat one for C of few rows.
 template <class T>
 struct Tilings;
 template <>
 struct Tilings<float> {
   using Large = Tiling<float, 128, 256, 8, 4, 2, 4, 4, 1>;
   using Medium = Tiling<float, 128, 128, 8, 2, 2, 4, 4, 2>;
+  using Wide = Tiling<float, 64, 256, 8, 2, 2, 4, 4, 2>;
   using Small = Tiling<float, 64, 64, 16, 2, 2, 4, 3, 6>;
   using Tiny = Tiling<float, 32, 32, 16, 2, 1, 4, 3, 12>;
   using Flat = Tiling<float, 8, 128, 16, 1, 1, 2, 4, 5>;
@@ -437,6 +438,7 @@ template <>
 struct Tilings<double> {
   using Large = Tiling<double, 128, 128, 8, 4, 4, 4, 3, 1>;
   using Medium = Tiling<double, 64, 128, 8, 4, 4, 4, 3, 2>;
+  using Wide = Medium;
   using Small = Tiling<double, 32, 64, 8, 4, 2, 4, 4, 4>;
   using Tiny = Tiling<double, 32, 32, 8, 4, 2, 4, 4, 8>;
   using Flat = Tiling<double, 8, 128, 8, 2, 2, 2, 4, 5>;
@@ -521,6 +523,7 @@ void multiply(const char* name, const Product<T>& size, const Left& left, const 
   consider<typename Choice::Small>(2, size.m, size.n, size.k, size.groups, plan);
   consider<typename Choice::Tiny>(3, size.m, size.n, size.k, size.groups, plan);
   consider<typename Choice::Flat>(4, size.m, size.n, size.k, size.groups, plan);
+  consider<typename Choice::Wide>(5, size.m, size.n, size.k, size.groups, plan);
   switch (plan.tiling) {
     case 0:
       return run_product<typename Choice::Large>(name, size, plan.blocks, left, right, result);
@@ -530,8 +533,10 @@ void multiply(const char* name, const Product<T>& size, const Left& left, const 
       return run_product<typename Choice::Small>(name, size, plan.blocks, left, right, result);
     case 3:
       return run_product<typename Choice::Tiny>(name, size, plan.blocks, left, right, result);
-    default:
+    case 4:
       return run_product<typename Choice::Flat>(name, size, plan.blocks, left, right, result);
+    default:
+      return run_product<typename Choice::Wide>(name, size, plan.blocks, left, right, result);
   }
 }
 
