@@ -78,7 +78,7 @@ struct Places {
 
 template <class Index, class T>
 __device__ T at_or_zero(const T* plane, Index y, Index x, Index h, Index w) {
-  return y >= 0 && y < h && x >= 0 && x < w ? plane[int64_t{y} * w + x] : T(0);
+  return y >= 0 && y < h && x >= 0 && x < w ? plane[y * w + x] : T(0);
 }
 
 // Blocks (along the plane, planes): a thread has the same place in several planes if there are more than a grid has.
@@ -502,16 +502,20 @@ Axis reached(int64_t taps, int64_t residue, int64_t stride, int64_t padding, int
   return {0, 1, 0, 0, 0, 0};
 }
 
-// turned[group][k, i, j][c] = weight[group, k][c][r_i, s_j], for the taps that reach a lattice.
+// turned[group][k, i, j][c] = weight[group, k][c][r_i, s_j], for the taps that reach a lattice. A thread has one (k, c)
+// and all taps: what it reads lies in a few lines of L1, and neighbouring threads write neighbouring c.
 template <class T>
-__global__ void turn_filters(int64_t elements, int channels, Axis h, Axis w, int r, int s, const T* weight, T* turned) {
-  const int64_t element = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (element >= elements) return;
-  const int e = static_cast<int>(element), tap = e / channels, c = e - tap * channels;
-  const int filter = h.taps * w.taps, k = tap / filter;  // k counts through all groups
-  const int i = (tap - k * filter) / w.taps, j = tap - k * filter - i * w.taps;
-  turned[element] = weight[((int64_t{k} * channels + c) * r + h.filter_first + i * h.filter_step) * s + w.filter_first +
-                           j * w.filter_step];
+__global__ void turn_filters(int64_t filters, int channels, Axis h, Axis w, int r, int s, const T* weight, T* turned) {
+  const int64_t number = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (number >= filters) return;
+  const int k = static_cast<int>(number) / channels, c = static_cast<int>(number) - k * channels;
+  const T* const filter = weight + number * r * s;
+  T* to = turned + int64_t{k} * h.taps * w.taps * channels + c;  // k counts through all groups
+  for (int i = 0; i < h.taps; ++i) {
+    const T* const line = filter + (h.filter_first + i * h.filter_step) * s + w.filter_first;
+#pragma unroll 4
+    for (int j = 0; j < w.taps; ++j, to += channels) *to = line[j * w.filter_step];
+  }
 }
 
 template <class T>
@@ -542,9 +546,9 @@ void backward_data(const Conv2dSize& s, const T* dy, const T* weight, T* dx) {
     for (int64_t b = 0; b < columns; ++b) {
       const Axis w = axis_w(b);
       if (w.taps == 0) continue;
-      const int64_t axis = m * h.taps * w.taps, elements = s.groups * axis * channels;
-      const Scratch<T> turned(elements);
-      launch("conv2d_turn_filters", turn_filters<T>, blocks_for(elements, kThreads), kThreads, 0, elements,
+      const int64_t axis = m * h.taps * w.taps;
+      const Scratch<T> turned(s.groups * axis * channels);
+      launch("conv2d_turn_filters", turn_filters<T>, blocks_for(s.k * channels, kThreads), kThreads, 0, s.k * channels,
              static_cast<int>(channels), h, w, static_cast<int>(s.r), static_cast<int>(s.s), weight, turned.get());
       const int64_t out_h = blocks_for(s.h - a, s.stride_h), out_w = blocks_for(s.w - b, s.stride_w);
       const bool dense = s.stride_h == 1 && s.stride_w == 1;
