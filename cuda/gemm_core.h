@@ -297,20 +297,20 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     const T* const b_line = memory.right[step % kStages] + first_column;
     const int64_t rest = length - int64_t{step} * kK;
     if (rest >= kK) {
-      // The next k is read while this one is multiplied.
-      T a[2][kRows], b[2][kColumns];
-      read_line<kRows, Tiling::kLaneRows>(a[0], a_line);
-      read_line<kColumns, Tiling::kLaneColumns>(b[0], b_line);
+      // The next k are read while this one is multiplied: more of them where that takes less time than a read.
+      constexpr int kAhead = kRows * kColumns <= 16 ? 3 : kRows * kColumns <= 32 ? 2 : 1, kLines = kAhead + 1;
+      T a[kLines][kRows], b[kLines][kColumns];
 #pragma unroll
-      for (int k = 0; k < kK; ++k) {
-        if (k + 1 < kK) {
-          read_line<kRows, Tiling::kLaneRows>(a[(k + 1) % 2], a_line + (k + 1) * kPitch<T, kM>);
-          read_line<kColumns, Tiling::kLaneColumns>(b[(k + 1) % 2], b_line + (k + 1) * kPitch<T, kN>);
+      for (int k = -kAhead; k < kK; ++k) {
+        if (k + kAhead < kK) {
+          read_line<kRows, Tiling::kLaneRows>(a[(k + kAhead) % kLines], a_line + (k + kAhead) * kPitch<T, kM>);
+          read_line<kColumns, Tiling::kLaneColumns>(b[(k + kAhead) % kLines], b_line + (k + kAhead) * kPitch<T, kN>);
         }
+        if (k < 0) continue;
 #pragma unroll
         for (int i = 0; i < kRows; ++i) {
 #pragma unroll
-          for (int j = 0; j < kColumns; ++j) sum[i][j] = fused(a[k % 2][i], b[k % 2][j], sum[i][j]);
+          for (int j = 0; j < kColumns; ++j) sum[i][j] = fused(a[k % kLines][i], b[k % kLines][j], sum[i][j]);
         }
       }
     } else {
@@ -422,13 +422,14 @@ __global__ void add_slots(Product<T> size, int64_t blocks, bool first, const T* 
 }
 
 // The tilings to choose from. Large tiles read least from memory for an fma, small ones fill the device when C is
-// small; the flat one is for C of few rows.
+// small; the wide one is for 64 channels, the flat one for C of few rows.
 template <class T>
 struct Tilings;
 template <>
 struct Tilings<float> {
   using Large = Tiling<float, 128, 256, 8, 4, 2, 4, 4, 1>;
   using Medium = Tiling<float, 128, 128, 8, 2, 2, 4, 4, 2>;
+  using Wide = Tiling<float, 64, 256, 8, 2, 2, 4, 4, 2>;
   using Small = Tiling<float, 64, 64, 16, 2, 2, 4, 3, 6>;
   using Tiny = Tiling<float, 32, 32, 16, 2, 1, 4, 3, 12>;
   using Flat = Tiling<float, 8, 128, 16, 1, 1, 2, 4, 5>;
@@ -437,6 +438,7 @@ template <>
 struct Tilings<double> {
   using Large = Tiling<double, 128, 128, 8, 4, 4, 4, 3, 1>;
   using Medium = Tiling<double, 64, 128, 8, 4, 4, 4, 3, 2>;
+  using Wide = Medium;
   using Small = Tiling<double, 32, 64, 8, 4, 2, 4, 4, 4>;
   using Tiny = Tiling<double, 32, 32, 8, 4, 2, 4, 4, 8>;
   using Flat = Tiling<double, 8, 128, 8, 2, 2, 2, 4, 5>;
@@ -521,6 +523,7 @@ void multiply(const char* name, const Product<T>& size, const Left& left, const 
   consider<typename Choice::Small>(2, size.m, size.n, size.k, size.groups, plan);
   consider<typename Choice::Tiny>(3, size.m, size.n, size.k, size.groups, plan);
   consider<typename Choice::Flat>(4, size.m, size.n, size.k, size.groups, plan);
+  consider<typename Choice::Wide>(5, size.m, size.n, size.k, size.groups, plan);
   switch (plan.tiling) {
     case 0:
       return run_product<typename Choice::Large>(name, size, plan.blocks, left, right, result);
@@ -530,8 +533,10 @@ void multiply(const char* name, const Product<T>& size, const Left& left, const 
       return run_product<typename Choice::Small>(name, size, plan.blocks, left, right, result);
     case 3:
       return run_product<typename Choice::Tiny>(name, size, plan.blocks, left, right, result);
-    default:
+    case 4:
       return run_product<typename Choice::Flat>(name, size, plan.blocks, left, right, result);
+    default:
+      return run_product<typename Choice::Wide>(name, size, plan.blocks, left, right, result);
   }
 }
 

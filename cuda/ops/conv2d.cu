@@ -78,7 +78,7 @@ struct Places {
 
 template <class Index, class T>
 __device__ T at_or_zero(const T* plane, Index y, Index x, Index h, Index w) {
-  return y >= 0 && y < h && x >= 0 && x < w ? plane[int64_t{y} * w + x] : T(0);
+  return y >= 0 && y < h && x >= 0 && x < w ? plane[y * w + x] : T(0);
 }
 
 // Blocks (along the plane, planes): a thread has the same place in several planes if there are more than a grid has.
@@ -176,10 +176,17 @@ Extent plane_grid(int64_t plane, int64_t planes) {
 constexpr int kOutside = -(1 << 30);
 constexpr int kTapsTogether = 16;  // a table is filled up to whole steps with taps that lie outside
 
-// A tap of a lattice or filter: its place relative to a pixel's, in the image and as rows and columns.
+// A tap of a lattice or filter: its place relative to a pixel's, in memory and as rows and columns.
 struct alignas(16) Tap {
-  int offset, h, w, unused;
+  int64_t bytes;
+  int h, w;
 };
+constexpr Tap kNoTap{0, kOutside, kOutside};
+
+template <class T>
+__device__ __forceinline__ const void* at_tap(const T* pixel, const Tap& tap) {
+  return reinterpret_cast<const char*>(pixel) + tap.bytes;
+}
 
 // One axis of a lattice: taps at positions o * step + first + i * distance, their filters' r at filter_first + i *
 // filter_step.
@@ -187,20 +194,21 @@ struct Axis {
   int taps, step, first, distance, filter_first, filter_step;
 };
 
-__global__ void list_taps(int count, int listed, Axis h, Axis w, int height, int width, Tap* taps) {
+__global__ void list_taps(int count, int listed, Axis h, Axis w, int height, int width, int element, Tap* taps) {
   const int k = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
   if (k >= listed) return;
   const int filter = h.taps * w.taps, c = k / filter, i = (k - c * filter) / w.taps, j = k - c * filter - i * w.taps;
   const int y = h.first + i * h.distance, x = w.first + j * w.distance;
-  taps[k] = k < count ? Tap{(c * height + y) * width + x, y, x, 0} : Tap{0, kOutside, kOutside, 0};
+  taps[k] = k < count ? Tap{((int64_t{c} * height + y) * width + x) * element, y, x} : kNoTap;
 }
 
 class TapTable {
  public:
-  TapTable(int64_t channels, Axis h, Axis w, int64_t height, int64_t width)
+  TapTable(int64_t channels, Axis h, Axis w, int64_t height, int64_t width, size_t element)
       : count_(channels * h.taps * w.taps), table_(padded()) {
     launch("conv2d_taps", list_taps, blocks_for(padded(), kThreads), kThreads, 0, static_cast<int>(count_),
-           static_cast<int>(padded()), h, w, static_cast<int>(height), static_cast<int>(width), table_.get());
+           static_cast<int>(padded()), h, w, static_cast<int>(height), static_cast<int>(width),
+           static_cast<int>(element), table_.get());
   }
   int64_t padded() const { return blocks_for(count_, kTapsTogether) * kTapsTogether; }
   const Tap* get() const { return table_.get(); }
@@ -267,13 +275,18 @@ struct Pixels {
       const int k0 = kThreads > I ? t / I : 0, i = t % I;
       const SharedPlace<T> first = to + (k0 * kPitch<T, I> + i);
       const Tap* const taps = memory_.taps[step % kRing] + k0;
+      // All taps are read before the first copy is started: a copy writes to shared memory, and no later read of it may
+      // overtake that.
+      Tap tap[kTaps];
 #pragma unroll
-      for (int k = 0; k < kK; k += kTogether) {
-        const Tap tap = taps[k];
+      for (int k = 0; k < kTaps; ++k) tap[k] = taps[k * kTogether];
+#pragma unroll
+      for (int k = 0; k < kTaps; ++k) {
 #pragma unroll
         for (int p = 0; p < kPixels; ++p) {
-          copies.template copy_or_zero<sizeof(T)>(first + (k * kPitch<T, I> + p * kThreads), at_[p] + tap.offset,
-                                                  inside(h_[p] + tap.h, w_[p] + tap.w, from_.source.h, from_.source.w));
+          copies.template copy_or_zero<sizeof(T)>(
+              first + (k * kTogether * kPitch<T, I> + p * kThreads), at_tap(at_[p], tap[k]),
+              inside(h_[p] + tap[k].h, w_[p] + tap[k].w, from_.source.h, from_.source.w));
         }
       }
     }
@@ -281,6 +294,7 @@ struct Pixels {
    private:
     static constexpr int kThreads = Tiling::kThreads, kK = Tiling::kK, kRing = 2 * Tiling::kStages;
     static constexpr int kPixels = I > kThreads ? I / kThreads : 1, kTogether = kThreads > I ? kThreads / I : 1;
+    static constexpr int kTaps = kK / kTogether;
     static_assert(kThreads % I == 0 || I % kThreads == 0);
     static_assert(kTapsTogether % kK == 0 && kThreads >= kK);
     const Pixels& from_;
@@ -356,7 +370,7 @@ struct Patches {
     __device__ Loader(const Patches& from, Memory<Tiling, I>& memory, int64_t first, int64_t k, int64_t group)
         : from_(from), memory_(memory), at_(from.source.data + group * from.source.group), k_(static_cast<int>(k)) {
       for (int i = static_cast<int>(threadIdx.x); i < I; i += Tiling::kThreads) {
-        memory.taps[i] = first + i < from.columns ? from.taps[first + i] : Tap{0, kOutside, kOutside, 0};
+        memory.taps[i] = first + i < from.columns ? from.taps[first + i] : kNoTap;
       }
     }
     __device__ void look_ahead(AsyncCopies&, int) {}
@@ -371,17 +385,21 @@ struct Patches {
         const int h = a * from_.step_h, w = b * from_.step_w;
         const T* const from = at_ + n * from_.source.image + int64_t{h} * from_.source.w + w;
         const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        Tap tap[kTaps];  // as in Pixels
 #pragma unroll
-        for (int down = 0; down < I; down += S::kLines) {
-          const Tap tap = memory_.taps[i + down];
-          copies.template copy_or_zero<sizeof(T)>(first + down, from + tap.offset,
-                                                  inside(h + tap.h, w + tap.w, from_.source.h, from_.source.w));
+        for (int down = 0; down < kTaps; ++down) tap[down] = memory_.taps[i + down * S::kLines];
+#pragma unroll
+        for (int down = 0; down < kTaps; ++down) {
+          copies.template copy_or_zero<sizeof(T)>(
+              first + down * S::kLines, at_tap(from, tap[down]),
+              inside(h + tap[down].h, w + tap[down].w, from_.source.h, from_.source.w));
         }
       }
     }
 
    private:
     using S = Share<Tiling, I>;
+    static constexpr int kTaps = I / S::kLines;
     const Patches& from_;
     Memory<Tiling, I>& memory_;
     const T* at_;
@@ -439,7 +457,7 @@ bool is_thin(const Conv2dSize& s) { return s.groups > 1 && std::min(s.c, s.k) / 
 template <class T>
 void lattice_convolution(const char* name, const Product<T>& size, Axis h, Axis w, int64_t out_h, int64_t out_w,
                          const Strided<T>& filters, const Images<T>& source, const LatticeResult<T>& result) {
-  const TapTable taps(size.k / (h.taps * w.taps), h, w, source.h, source.w);
+  const TapTable taps(size.k / (h.taps * w.taps), h, w, source.h, source.w, sizeof(T));
   multiply(name, size, filters,
            Pixels<T>{source, taps.get(), static_cast<int>(taps.padded()), static_cast<int>(size.n),
                      FastDivide(out_h * out_w), FastDivide(out_w), h.step, w.step},
@@ -484,16 +502,20 @@ Axis reached(int64_t taps, int64_t residue, int64_t stride, int64_t padding, int
   return {0, 1, 0, 0, 0, 0};
 }
 
-// turned[group][k, i, j][c] = weight[group, k][c][r_i, s_j], for the taps that reach a lattice.
+// turned[group][k, i, j][c] = weight[group, k][c][r_i, s_j], for the taps that reach a lattice. A thread has one (k, c)
+// and all taps: what it reads lies in a few lines of L1, and neighbouring threads write neighbouring c.
 template <class T>
-__global__ void turn_filters(int64_t elements, int channels, Axis h, Axis w, int r, int s, const T* weight, T* turned) {
-  const int64_t element = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (element >= elements) return;
-  const int e = static_cast<int>(element), tap = e / channels, c = e - tap * channels;
-  const int filter = h.taps * w.taps, k = tap / filter;  // k counts through all groups
-  const int i = (tap - k * filter) / w.taps, j = tap - k * filter - i * w.taps;
-  turned[element] = weight[((int64_t{k} * channels + c) * r + h.filter_first + i * h.filter_step) * s + w.filter_first +
-                           j * w.filter_step];
+__global__ void turn_filters(int64_t filters, int channels, Axis h, Axis w, int r, int s, const T* weight, T* turned) {
+  const int64_t number = int64_t{blockIdx.x} * kThreads + threadIdx.x;
+  if (number >= filters) return;
+  const int k = static_cast<int>(number) / channels, c = static_cast<int>(number) - k * channels;
+  const T* const filter = weight + number * r * s;
+  T* to = turned + int64_t{k} * h.taps * w.taps * channels + c;  // k counts through all groups
+  for (int i = 0; i < h.taps; ++i) {
+    const T* const line = filter + (h.filter_first + i * h.filter_step) * s + w.filter_first;
+#pragma unroll 4
+    for (int j = 0; j < w.taps; ++j, to += channels) *to = line[j * w.filter_step];
+  }
 }
 
 template <class T>
@@ -524,9 +546,9 @@ void backward_data(const Conv2dSize& s, const T* dy, const T* weight, T* dx) {
     for (int64_t b = 0; b < columns; ++b) {
       const Axis w = axis_w(b);
       if (w.taps == 0) continue;
-      const int64_t axis = m * h.taps * w.taps, elements = s.groups * axis * channels;
-      const Scratch<T> turned(elements);
-      launch("conv2d_turn_filters", turn_filters<T>, blocks_for(elements, kThreads), kThreads, 0, elements,
+      const int64_t axis = m * h.taps * w.taps;
+      const Scratch<T> turned(s.groups * axis * channels);
+      launch("conv2d_turn_filters", turn_filters<T>, blocks_for(s.k * channels, kThreads), kThreads, 0, s.k * channels,
              static_cast<int>(channels), h, w, static_cast<int>(s.r), static_cast<int>(s.s), weight, turned.get());
       const int64_t out_h = blocks_for(s.h - a, s.stride_h), out_w = blocks_for(s.w - b, s.stride_w);
       const bool dense = s.stride_h == 1 && s.stride_w == 1;
@@ -569,7 +591,7 @@ void backward_weights(const Conv2dSize& s, const T* dy, const T* x, T* dweight) 
   const auto narrow = [](int64_t n) { return static_cast<int>(n); };
   const Axis h{narrow(s.r), narrow(s.stride_h), narrow(-s.padding_h), narrow(s.dilation_h), 0, 1};
   const Axis w{narrow(s.s), narrow(s.stride_w), narrow(-s.padding_w), narrow(s.dilation_w), 0, 1};
-  const TapTable taps(channels, h, w, s.h, s.w);
+  const TapTable taps(channels, h, w, s.h, s.w, sizeof(T));
   multiply("conv2d_backward_weights", size,
            Channels<T>{{dy, s.k * out, m * out, 0, 0}, FastDivide(out), narrow(out), narrow(m)},
            Patches<T>{{x, s.c * s.h * s.w, channels * s.h * s.w, narrow(s.h), narrow(s.w)},
