@@ -207,4 +207,19 @@ static inline Vec<T> interleave_second(Vec<T> a, Vec<T> b) {
   return pick_lanes<T>(a, b, [](int i) { return (i + kLanes<T>) / 2 + i % 2 * kLanes<T>; });
 }
 
+// The inverse of load_apart.
+template <class T>
+static inline void store_together(T* p, Vec<T> even, Vec<T> odd) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 a = _mm256_unpacklo_ps(even, odd), b = _mm256_unpackhi_ps(even, odd);
+    store<float>(p, _mm256_permute2f128_ps(a, b, 0x20));
+    store<float>(p + 8, _mm256_permute2f128_ps(a, b, 0x31));
+    return;
+  }
+#endif
+  store(p, interleave_first<T>(even, odd));
+  store(p + kLanes<T>, interleave_second<T>(even, odd));
+}
+
 }  // namespace nnlite

@@ -84,17 +84,10 @@ void split_row(const T* from, int64_t n, int64_t room, T* even, T* odd) {
 template <class T>
 void join_row(const T* even, const T* odd, int64_t n, int64_t room, T* to) {
   constexpr int W = kLanes<T>;
-  const auto join = [=](auto write) {
-    for (int64_t i = 0; i < n; i += 2 * W) {
-      const Vec<T> a = load(even + i / 2), b = load(odd + i / 2);
-      write(i, interleave_first<T>(a, b));
-      write(i + W, interleave_second<T>(a, b));
-    }
-  };
   if (room >= n + 2 * W) {
-    join([=](int64_t i, Vec<T> v) { store(to + i, v); });
+    for (int64_t i = 0; i < n; i += 2 * W) store_together<T>(to + i, load(even + i / 2), load(odd + i / 2));
   } else {
-    join([=](int64_t i, Vec<T> v) { store(to + i, v, Lanes(0, n - i)); });
+    for (int64_t i = 0; i < n; ++i) to[i] = (i % 2 == 0 ? even : odd)[i / 2];
   }
 }
 
@@ -275,6 +268,17 @@ void sum_of_runs(const T* const* run, Count count, T start, int64_t places, Fini
   }
 }
 
+// Calls f with what divides by the size of a window; a power of two leaves the same bits when it multiplies.
+template <class T, class F>
+void with_division(int64_t size, F f) {
+  const T count = static_cast<T>(size), reciprocal = 1 / count;
+  if ((size & (size - 1)) == 0) {
+    f([=](auto v) { return v * reciprocal; });
+  } else {
+    f([=](auto v) { return v / count; });
+  }
+}
+
 // A window of -Inf alone keeps its first tap, but its run may begin with the border, which is -Inf too.
 template <class T>
 void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, int32_t* index) {
@@ -317,7 +321,6 @@ void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, i
 
 template <class T>
 void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
-  const T size = static_cast<T>(h.kernel * w.kernel);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, T(0));
@@ -326,8 +329,9 @@ void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
       const Band b = bands[i];
       taps.read(x, x + planes * h.size * w.size, b);
       with_count(h.kernel * w.kernel, [&](auto count) {
-        const auto divide = [=](auto sum) { return sum / size; };
-        sum_of_runs(taps.run.get(), count, T(0), taps.places(b), divide, mean.get());
+        with_division<T>(h.kernel * w.kernel, [&](auto divide) {
+          sum_of_runs(taps.run.get(), count, T(0), taps.places(b), divide, mean.get());
+        });
       });
       taps.write(mean.get(), b, y);
     }
@@ -372,14 +376,15 @@ class Neighbours {
   // Of place(0, 0), all rows around included.
   int64_t windows(Band b) const { return place(b.planes - 1, b.rows + down.before + down.after); }
 
-  // Copies what belongs to the windows around a band, with a border around it.
-  template <class T>
-  void read(const T* from, Band b, T border, T* to) const {
+  // Copies what belongs to the windows around a band, with a border around it. see(row, n) is shown all of it.
+  template <class T, class See>
+  void read(const T* from, Band b, T border, T* to, See see) const {
     const T* const end = from + bands.planes * h_.windows * w_.windows;
     const int64_t rows = b.rows + down.before + down.after, top = b.row - down.before, n = w_.windows;
     const int64_t first = std::max<int64_t>(0, -top), last = std::min(rows, h_.windows - top);
     for (int64_t k = 0; k < b.planes; ++k) {
       const T* row = from + ((b.plane + k) * h_.windows + top + first) * n;
+      see(row, (last - first) * n);
       T* line = to + place(k, first) + across.before;
       for (int64_t i = first; i < last; ++i, row += n, line += pitch_) copy_row(row, n, end - row, line);
       write_border(to + place(k, 0), rows, pitch_, first, last, across.before, across.before + n, border);
@@ -401,22 +406,19 @@ class Neighbours {
   // Joins the phases, `room` apart, to the band's rows; elements in no window are +0.
   template <class T>
   void write(const T* from, Band b, T* to) const {
-    const int64_t high = h_.element(h_.windows - 1, h_.kernel);
-    const int64_t wide = std::min(w_.size, w_.element(w_.windows - 1, w_.kernel));
-    const int64_t last = std::min(h_.size, (b.row + b.rows) * h_.stride);
-    const T* const end = to + ((b.plane + b.planes - 1) * h_.size + last) * w_.size;
-    for (int64_t k = 0; k < b.planes; ++k) {
-      T* const plane = to + (b.plane + k) * h_.size * w_.size;
-      for (int64_t a = 0; a < b.rows; ++a) {
-        for (int64_t q = 0; q < down.phases; ++q) {
-          const int64_t row = (b.row + a) * h_.stride + q;
-          if (row >= h_.size) break;
-          T* const line = plane + row * w_.size;
-          const bool under = row < high;
-          if (under) write_row(from + q * across.phases * room_ + place(k, a), wide, end - line, line);
-          std::fill(line + (under ? wide : 0), line + w_.size, T(0));
+    const int64_t n = std::min(w_.size, w_.element(w_.windows - 1, w_.kernel)), apart = room_, phases = across.phases;
+    if (w_.stride == 1) {
+      write_rows(from, b, n, to, [=](const T* phase, int64_t room, T* row) { copy_row(phase, n, room, row); });
+    } else if (w_.stride == 2) {
+      write_rows(from, b, n, to, [=, odd = (phases - 1) * apart](const T* phase, int64_t room, T* row) {
+        join_row(phase, phase + odd, n, room, row);
+      });
+    } else {
+      write_rows(from, b, n, to, [=, stride = w_.stride](const T* phase, int64_t, T* row) {
+        for (int64_t p = 0; p < phases; ++p) {
+          for (int64_t v = 0, i = p; i < n; ++v, i += stride) row[i] = phase[p * apart + v];
         }
-      }
+      });
     }
   }
 
@@ -424,12 +426,22 @@ class Neighbours {
   const Bands bands;
 
  private:
-  template <class T>
-  void write_row(const T* from, int64_t n, int64_t room, T* to) const {
-    if (w_.stride == 1) return copy_row(from, n, room, to);
-    if (w_.stride == 2) return join_row(from, from + (across.phases - 1) * room_, n, room, to);
-    for (int64_t p = 0; p < across.phases; ++p) {
-      for (int64_t v = 0, i = p; i < n; ++v, i += w_.stride) to[i] = from[p * room_ + v];
+  // Rows of which n elements lie in windows.
+  template <class T, class Write>
+  void write_rows(const T* from, Band b, int64_t n, T* to, Write write) const {
+    const int64_t size = w_.size, stride = h_.stride, phases = down.phases, step = across.phases * room_;
+    const int64_t under = h_.element(h_.windows - 1, h_.kernel), last = std::min(h_.size, (b.row + b.rows) * stride);
+    const T* const end = to + ((b.plane + b.planes - 1) * h_.size + last) * size;
+    for (int64_t k = 0; k < b.planes; ++k) {
+      int64_t row = b.row * stride;
+      T* line = to + ((b.plane + k) * h_.size + row) * size;
+      for (int64_t a = 0; a < b.rows; ++a) {
+        const T* phase = from + place(k, a);
+        for (int64_t q = 0; q < phases && row < last; ++q, ++row, phase += step, line += size) {
+          if (row < under) write(phase, end - line, line);
+          for (int64_t i = row < under ? n : 0; i < size; ++i) line[i] = T(0);
+        }
+      }
     }
   }
 
@@ -458,12 +470,6 @@ void chosen_sum(const T* g, const int32_t* index, const int64_t* offset, const i
   }
 }
 
-bool are_taps(const int32_t* index, int64_t n, int64_t taps) {
-  uint32_t wrong = 0;
-  for (int64_t i = 0; i < n; ++i) wrong |= static_cast<uint32_t>(index[i]) >= static_cast<uint32_t>(taps);
-  return wrong == 0;
-}
-
 template <class T>
 bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   int valid = 1;
@@ -471,10 +477,15 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
   parallel_for(0, at.bands.count(), at.bands.grain(), [=, &valid](int64_t begin, int64_t end) {
     const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
     const Scratch<int32_t> choice(at.room());
+    const auto taps = static_cast<uint32_t>(h.kernel * w.kernel);
+    uint32_t wrong = 0;
     for (int64_t i = begin; i < end; ++i) {
       const Band b = at.bands[i];
-      at.read(dy, b, T(-0.0), g.get());
-      at.read(index, b, int32_t{-1}, choice.get());
+      at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
+      // The array is the caller's: what it holds is checked here, where it is used.
+      at.read(index, b, int32_t{-1}, choice.get(), [&](const int32_t* row, int64_t n) {
+        for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
+      });
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
         for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
@@ -490,10 +501,7 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
       }
       at.write(sums.get(), b, dx);
     }
-  });
-  // The array is the caller's.
-  parallel_for(0, planes * h.windows * w.windows, 1 << 16, [=, &valid](int64_t begin, int64_t end) {
-    if (!are_taps(index + begin, end - begin, h.kernel * w.kernel)) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+    if (wrong) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
   });
   return valid != 0;
 }
@@ -544,15 +552,16 @@ bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis 
 
 template <class T>
 void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
-  const T size = static_cast<T>(h.kernel * w.kernel);
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
     const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
     const Scratch<const T*> run(at.down.most() * at.across.most());
     for (int64_t i = begin; i < end; ++i) {
       const Band b = at.bands[i];
-      at.read(dy, b, T(-0.0), g.get());
-      for (int64_t j = 0; j < at.windows(b); ++j) g[j] = g[j] / size;
+      at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
+      with_division<T>(h.kernel * w.kernel, [&](auto divide) {
+        for (int64_t j = 0; j < at.windows(b); ++j) g[j] = divide(g[j]);
+      });
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
         for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
