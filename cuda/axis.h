@@ -33,7 +33,7 @@ struct Divider<int64_t> {
 template <class Index>
 struct Axis {
   Index size, kernel, stride, padding, dilation, windows;
-  Divider<Index> by_stride, by_size, by_windows;
+  Divider<Index> by_stride, by_dilation, by_size, by_windows;
   explicit Axis(const WindowAxis& a)
       : size(static_cast<Index>(a.size)),
         kernel(static_cast<Index>(a.kernel)),
@@ -42,6 +42,7 @@ struct Axis {
         dilation(static_cast<Index>(a.dilation)),
         windows(static_cast<Index>(a.windows)),
         by_stride(a.stride),
+        by_dilation(a.dilation),
         by_size(std::max<int64_t>(1, a.size)),
         by_windows(std::max<int64_t>(1, a.windows)) {}
   __device__ bool holds(Index element) const {
