@@ -62,6 +62,11 @@ COLUMN_CASES: list[tuple[tuple[int, ...], Any, dict[str, Any]]] = [
     ((1, 2, 9, 9), (3, 2), {"padding": (3, 2), "dilation": (2, 3), "stride": (1, 2)}),
     ((1, 1, 3, 3), 3, {"padding": 4}),
     ((1, 2, 7, 40), (2, 5), {}),
+    ((1, 33, 9, 34), (1, 2), {}),
+    ((2, 16, 5, 6), 2, {"stride": 2, "dilation": (1, 2), "padding": 1}),
+    ((1, 45, 2, 67), 3, {"padding": 1}),
+    ((1, 2, 5, 6), 1, {"stride": 2**40}),
+    ((1, 2, 5, 6), 3, {"padding": 2**40, "dilation": 2**40}),
 ]
 
 
