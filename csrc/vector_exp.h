@@ -8,11 +8,13 @@
 
 namespace nnlite {
 
-// A vector of floats as two of doubles, and back.
+// A vector of floats as two of doubles, and back. (GCC 12 warns of uninitialised variables in the AVX-512 intrinsics
+// without a mask.)
 static inline void widen(Vec<float> x, Vec<double>& low, Vec<double>& high) {
 #if defined(__AVX512F__)
-  low = _mm512_cvtps_pd(_mm512_castps512_ps256(x));
-  high = _mm512_cvtps_pd(_mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(x), 1)));
+  const __m512d both = _mm512_castps_pd(x);
+  low = _mm512_maskz_cvtps_pd(0xff, _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, both, 0)));
+  high = _mm512_maskz_cvtps_pd(0xff, _mm256_castpd_ps(_mm512_maskz_extractf64x4_pd(0xf, both, 1)));
 #elif defined(__AVX2__)
   low = _mm256_cvtps_pd(_mm256_castps256_ps128(x));
   high = _mm256_cvtps_pd(_mm256_extractf128_ps(x, 1));
@@ -22,9 +24,9 @@ static inline void widen(Vec<float> x, Vec<double>& low, Vec<double>& high) {
 }
 static inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
 #if defined(__AVX512F__)
-  const __m256 first = _mm512_cvtpd_ps(low), second = _mm512_cvtpd_ps(high);
+  const __m256 first = _mm512_maskz_cvtpd_ps(0xff, low), second = _mm512_maskz_cvtpd_ps(0xff, high);
   return _mm512_castpd_ps(
-      _mm512_insertf64x4(_mm512_castps_pd(_mm512_castps256_ps512(first)), _mm256_castps_pd(second), 1));
+      _mm512_maskz_insertf64x4(0xff, _mm512_castps_pd(_mm512_castps256_ps512(first)), _mm256_castps_pd(second), 1));
 #elif defined(__AVX2__)
   return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1);
 #else
@@ -40,7 +42,7 @@ static inline Vec<float> narrow(Vec<double> low, Vec<double> high) {
 // x within a bound; NaN stays.
 static inline Vec<float> at_most(Vec<float> x, float bound) {
 #if defined(__AVX512F__)
-  return _mm512_min_ps(broadcast(bound), x);
+  return _mm512_maskz_min_ps(0xffff, broadcast(bound), x);
 #elif defined(__AVX2__)
   return _mm256_min_ps(broadcast(bound), x);
 #else
@@ -49,7 +51,7 @@ static inline Vec<float> at_most(Vec<float> x, float bound) {
 }
 static inline Vec<float> at_least(Vec<float> x, float bound) {
 #if defined(__AVX512F__)
-  return _mm512_max_ps(broadcast(bound), x);
+  return _mm512_maskz_max_ps(0xffff, broadcast(bound), x);
 #elif defined(__AVX2__)
   return _mm256_max_ps(broadcast(bound), x);
 #else
