@@ -200,9 +200,7 @@ def test_targets() -> None:
 
 
 def test_the_gpu_command_on_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    sim = pytest.importorskip("nnlite._cuda_sim")
-    if missing := set(reference.__all__) - set(dir(sim)):
-        pytest.skip(f"ops without a CUDA kernel: {', '.join(sorted(missing))}")
+    pytest.importorskip("nnlite._cuda_sim")
     file = tmp_path / "gpu.json"
     assert gpu.main(["--device", "cuda_sim", "--tiny", "--rounds", "2", "--json", str(file)]) == 0
     result = json.loads(file.read_text())
