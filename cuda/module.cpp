@@ -171,6 +171,17 @@ void check_finite_op(const py::object& x_object, const std::string& where, int64
   by_dtype(x.is_double(), [&]<class T>(T) { run([&] { check_finite(x.as<T>(), step, number); }); });
 }
 
+bool shares_memory(const DeviceArray& x, const DeviceArray& y) {
+  return x.data < y.data + y.bytes() && y.data < x.data + x.bytes();
+}
+
+// Without the elements, which would have to be waited for.
+std::string description(const DeviceArray& x) {
+  std::ostringstream out;
+  out << "Array(shape=" << show(x.shape) << ", dtype=" << x.type.name() << ", device=cuda:" << x.device() << ")";
+  return out.str();
+}
+
 void bind_array(py::module_& m) {
   py::class_<DeviceArray> array(m, "Array", py::module_local(),
                                 "An array in device memory, in C order. ``x.numpy()`` copies it to the host.");
@@ -195,9 +206,8 @@ void bind_array(py::module_& m) {
              if (x.shape.empty()) throw py::type_error("len() of an array without dimensions");
              return x.shape[0];
            })
-      .def(
-          "shares_memory", [](const DeviceArray& x, const DeviceArray& y) { return x.buffer == y.buffer; },
-          py::arg("other"), "Whether both lie in the same block of device memory.")
+      .def("shares_memory", shares_memory, py::arg("other"), "Whether writing into one may change the other.")
+      .def("__repr__", description)
       .def("__copy__", copy)
       .def(
           "__deepcopy__", [](const DeviceArray& x, const py::object&) { return copy(x); }, py::arg("memo"))

@@ -178,6 +178,18 @@ def test_operators_and_backward_of_tensors(device: str) -> None:
     assert_same_bits(tuple(results[1]), tuple(results[0]))
 
 
+def test_arrays_of_another_library_share_their_memory(device: str) -> None:
+    x = nl.array(np.arange(6, dtype=np.float32).reshape(2, 3), device)
+    y = cuda.from_dlpack(x, device)
+    assert y.shares_memory(x)  # type: ignore[attr-defined]
+    assert not y[0].shares_memory(x[1])
+    x[1].assign(np.zeros(3, np.float32))
+    assert_same_bits(y.numpy(), np.array([[0, 1, 2], [0, 0, 0]], np.float32))  # type: ignore[attr-defined]
+    assert repr(y) == "Array(shape=(2, 3), dtype=float32, device=cuda:0)"
+    with pytest.raises(ValueError, match="not in the memory of a CUDA device but on a device of type 1"):
+        cuda.from_dlpack(np.zeros(3), device)
+
+
 def test_mixed_devices_are_refused(device: str) -> None:
     x, t = batch()
     model = network().to(device)

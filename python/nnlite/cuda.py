@@ -20,7 +20,16 @@ from .arrays import Array
 from .backend import device_module, load_device
 from .capture import Captured
 
-__all__ = ["array", "capture", "device_count", "is_available", "memory_allocated", "reason", "synchronize"]
+__all__ = [
+    "array",
+    "capture",
+    "device_count",
+    "from_dlpack",
+    "is_available",
+    "memory_allocated",
+    "reason",
+    "synchronize",
+]
 
 
 def reason(name: str = "cuda") -> str | None:
@@ -70,6 +79,24 @@ def array(x: Array, device: str = "cuda") -> Array:
         return x
     there: Array = module._from_numpy(np.asarray(arrays.to_numpy(x)), index)
     return there
+
+
+def from_dlpack(x: Any, device: str = "cuda") -> Array:
+    """The array of another library (CuPy, PyTorch, JAX) as one of nnlite's, without a copy where it may be written.
+
+    Args:
+        x: an object with ``__dlpack__`` and ``__dlpack_device__``, C-contiguous and on ``device``. For the other
+            direction nnlite's arrays have both methods, and ``__cuda_array_interface__``.
+        device: the kind of device, ``"cuda"``.
+
+    Raises:
+        TypeError, ValueError, BufferError: ``x`` offers no DLPack, or its device, type or layout do not fit.
+    """
+    module, _ = _device(device)
+    if module is None:
+        raise ValueError(f"from_dlpack: device must be 'cuda', got {device!r}; for the host use np.from_dlpack")
+    shared: Array = module._from_dlpack(x)
+    return shared
 
 
 def capture(function: Callable[..., Any], device: str = "cuda") -> Captured:
