@@ -273,7 +273,7 @@ struct Pixels {
     __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int step, int) {
       const int t = anew(static_cast<int>(threadIdx.x));
       const int k0 = kThreads > I ? t / I : 0, i = t % I;
-      const SharedPlace<T> first = to + (k0 * kPitch<T, I> + i);
+      const SharedPlace<T> first = (to + (k0 * kPitch<T, I> + i)).once();
       const Tap* const taps = memory_.taps[step % kRing] + k0;
       // All taps are read before the first copy is started: a copy writes to shared memory, and no later read of it may
       // overtake that.
@@ -331,7 +331,7 @@ struct Channels {
       for (int across = 0; across < Tiling::kK; across += 8) {
         const int k = t % 8 + across, pixel = k_ + step * Tiling::kK + k;
         const int n = from_.per_image(pixel), place = from_.per_image.rest(pixel, n);
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
         const T* from = at_ + n * from_.source.image + place;
 #pragma unroll
         for (int down = 0; down < I; down += S::kLines) {
@@ -384,7 +384,7 @@ struct Patches {
         const int a = from_.per_row(in_image), b = from_.per_row.rest(in_image, a);
         const int h = a * from_.step_h, w = b * from_.step_w;
         const T* const from = at_ + n * from_.source.image + int64_t{h} * from_.source.w + w;
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
         Tap tap[kTaps];  // as in Pixels
 #pragma unroll
         for (int down = 0; down < kTaps; ++down) tap[down] = memory_.taps[i + down * S::kLines];
