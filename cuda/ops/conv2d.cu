@@ -17,6 +17,7 @@
 #include "ops/conv2d.h"
 
 #include <numeric>
+#include <optional>
 
 #include "fast_divide.h"
 #include "gemm_core.h"
@@ -233,6 +234,9 @@ __device__ __forceinline__ bool inside(int y, int x, int h, int w) {
 // Right operand of a lattice: column i is a pixel (n, a, b), k a tap. A thread copies the taps of one pixel (or a few
 // pixels), so neighbouring threads read neighbouring pixels. The taps of a step are on their way as long before its
 // copies are started as those are before they are needed.
+//
+// Where a pixel is its own and only tap (1 x 1 filters), planes are lines of a matrix, and the columns of an image are
+// copied 16 bytes at a time.
 template <class T>
 struct Pixels {
   Images<T> source;
@@ -240,6 +244,7 @@ struct Pixels {
   int listed, columns;
   FastDivide per_image, per_row;
   int step_h, step_w;
+  bool packs;
 
   static constexpr bool kSharesMemory = true;
   template <class Tiling, int I>
@@ -253,6 +258,14 @@ struct Pixels {
     __device__ Loader(const Pixels& from, Memory<Tiling, I>& memory, int64_t first, int64_t k, int64_t group)
         : from_(from), memory_(memory), k_(static_cast<int>(k)) {
       const int t = static_cast<int>(threadIdx.x);
+      if (from.packs) {
+        const int64_t column = first + t % kLine * kPack;
+        const int pixel = column < from.columns ? static_cast<int>(column) : 0, n = from.per_image(pixel);
+        h_[0] = column < from.columns ? 0 : kOutside;
+        at_[0] = from.source.data + group * from.source.group + n * from.source.image + from.per_image.rest(pixel, n) +
+                 (k + t / kLine) * plane();
+        return;
+      }
 #pragma unroll
       for (int p = 0; p < kPixels; ++p) {
         const int64_t column = first + t % I + p * kThreads;
@@ -267,11 +280,22 @@ struct Pixels {
     }
     __device__ __forceinline__ void look_ahead(AsyncCopies& copies, int step) {
       const int t = static_cast<int>(threadIdx.x), k = k_ + step * kK + t;
-      if (t >= kK || k >= from_.listed) return;
+      if (from_.packs || t >= kK || k >= from_.listed) return;
       copies.template copy<16>(SharedPlace<Tap>(&memory_.taps[step % kRing][t]), from_.taps + k);
     }
-    __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int step, int) {
+    __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int step, int count) {
       const int t = anew(static_cast<int>(threadIdx.x));
+      if (from_.packs) {
+        const int k = t / kLine, i = t % kLine * kPack;
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
+        const int64_t ld = anew(plane());
+#pragma unroll
+        for (int down = 0; down < kK; down += kDown) {
+          if (k < count - down && h_[0] == 0) copies.template copy<16>(first + down * kPitch<T, I>, at_[0]);
+          at_[0] = anew(at_[0] + kDown * ld);
+        }
+        return;
+      }
       const int k0 = kThreads > I ? t / I : 0, i = t % I;
       const SharedPlace<T> first = (to + (k0 * kPitch<T, I> + i)).once();
       const Tap* const taps = memory_.taps[step % kRing] + k0;
@@ -295,6 +319,9 @@ struct Pixels {
     static constexpr int kThreads = Tiling::kThreads, kK = Tiling::kK, kRing = 2 * Tiling::kStages;
     static constexpr int kPixels = I > kThreads ? I / kThreads : 1, kTogether = kThreads > I ? kThreads / I : 1;
     static constexpr int kTaps = kK / kTogether;
+    static constexpr int kPack = Pack<T>::kSize, kLine = I / kPack, kDown = kThreads / kLine;
+    static_assert(kThreads % kLine == 0 && kK % kDown == 0);
+    __device__ int64_t plane() const { return int64_t{from_.source.h} * from_.source.w; }
     static_assert(kThreads % I == 0 || I % kThreads == 0);
     static_assert(kTapsTogether % kK == 0 && kThreads >= kK);
     const Pixels& from_;
@@ -457,10 +484,14 @@ bool is_thin(const Conv2dSize& s) { return s.groups > 1 && std::min(s.c, s.k) / 
 template <class T>
 void lattice_convolution(const char* name, const Product<T>& size, Axis h, Axis w, int64_t out_h, int64_t out_w,
                          const Strided<T>& filters, const Images<T>& source, const LatticeResult<T>& result) {
-  const TapTable taps(size.k / (h.taps * w.taps), h, w, source.h, source.w, sizeof(T));
+  const bool alone = h.taps == 1 && w.taps == 1 && h.step == 1 && w.step == 1 && h.first == 0 && w.first == 0;
+  const bool packs =
+      alone && out_h == source.h && out_w == source.w && out_h * out_w % Pack<T>::kSize == 0 && aligned(source.data);
+  std::optional<TapTable> taps;
+  if (!packs) taps.emplace(size.k / (h.taps * w.taps), h, w, source.h, source.w, sizeof(T));
   multiply(name, size, filters,
-           Pixels<T>{source, taps.get(), static_cast<int>(taps.padded()), static_cast<int>(size.n),
-                     FastDivide(out_h * out_w), FastDivide(out_w), h.step, w.step},
+           Pixels<T>{source, packs ? nullptr : taps->get(), packs ? 0 : static_cast<int>(taps->padded()),
+                     static_cast<int>(size.n), FastDivide(out_h * out_w), FastDivide(out_w), h.step, w.step, packs},
            result);
 }
 
