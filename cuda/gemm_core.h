@@ -467,7 +467,12 @@ struct Plan {
   int64_t blocks;  // of K, for each thread block
 };
 
-constexpr double kMostSlots = 256 << 20;  // bytes of slots at a time
+// Bytes of slots at a time. The simulator's few let short tests come to several rounds.
+#if defined(__CUDACC__)
+constexpr double kMostSlots = 256 << 20;
+#else
+constexpr double kMostSlots = 64 << 10;
+#endif
 
 template <class Tiling>
 void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan& best) {
