@@ -23,6 +23,12 @@ class SharedPlace {
     sum.address_ += static_cast<unsigned>(n * static_cast<int>(sizeof(T)));
     return sum;
   }
+  // The same, as the start of copies constant distances apart.
+  __device__ __forceinline__ SharedPlace once() const {
+    SharedPlace same = *this;
+    asm volatile("" : "+r"(same.address_));
+    return same;
+  }
   __device__ __forceinline__ unsigned address() const { return address_; }
 
  private:
@@ -58,7 +64,16 @@ class AsyncCopies {
 #else
 
 template <class T>
-using SharedPlace = T*;
+class SharedPlace {
+ public:
+  SharedPlace(T* p) : p_(p) {}
+  SharedPlace operator+(int n) const { return p_ + n; }
+  SharedPlace once() const { return *this; }
+  operator void*() const { return p_; }
+
+ private:
+  T* p_;
+};
 
 // In the simulator a copy happens at the last moment that the rules allow: in the wait that makes it certain.
 class AsyncCopies {

@@ -66,6 +66,12 @@ __device__ __forceinline__ int anew(int x) {
 #endif
   return x;
 }
+__device__ __forceinline__ int64_t anew(int64_t x) {
+#if defined(__CUDACC__)
+  asm volatile("" : "+l"(x));
+#endif
+  return x;
+}
 template <class T>
 __device__ __forceinline__ const T* anew(const T* x) {
 #if defined(__CUDACC__)
@@ -108,39 +114,40 @@ struct Strided {
     __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int, int count) {
       const int t = anew(static_cast<int>(threadIdx.x));
       const T* from = at_;
+      const int64_t ld = anew(from_.ld);
       // Where this thread's first copy goes; the others lie a constant distance from it.
       if (from_.packs) {
         constexpr int kDown = S::kThreads > kLine ? S::kThreads / kLine : 1;
         const int k = t / kLine, i = t % kLine * kPack;
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
 #pragma unroll
         for (int copy = 0; copy < kPackCount; ++copy) {
           const int down = copy * S::kThreads / kLine, across = copy * S::kThreads % kLine * kPack;
-          if (copy > 0 && across == 0) from = anew(from + kDown * from_.ld);
+          if (copy > 0 && across == 0) from = anew(from + kDown * ld);
           if (k < count - down && i < left_ - across) {
             copies.template copy<16>(first + (down * kPitch<T, I> + across), from + across);
           }
         }
-        at_ += Tiling::kK * from_.ld;
+        at_ += Tiling::kK * ld;
       } else if (from_.along_i) {
         constexpr int kDown = S::kThreads > I ? S::kThreads / I : 1;
         const int k = t / I, i = t % I;
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
 #pragma unroll
         for (int copy = 0; copy < S::kCount; ++copy) {
           const int down = copy * S::kThreads / I, across = copy * S::kThreads % I;
-          if (copy > 0 && across == 0) from = anew(from + kDown * from_.ld);
+          if (copy > 0 && across == 0) from = anew(from + kDown * ld);
           if (k < count - down && i < left_ - across) {
             copies.template copy<sizeof(T)>(first + (down * kPitch<T, I> + across), from + across);
           }
         }
-        at_ += Tiling::kK * from_.ld;
+        at_ += Tiling::kK * ld;
       } else {
         const int k = t % 8, i = t / 8;
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
 #pragma unroll
         for (int down = 0; down < I; down += S::kLines) {
-          if (down > 0) from = anew(from + S::kLines * from_.ld);
+          if (down > 0) from = anew(from + S::kLines * ld);
 #pragma unroll
           for (int across = 0; across < Tiling::kK; across += 8) {
             if (k < count - across && i < left_ - down) {
@@ -191,6 +198,20 @@ struct Division {
   int tiles_m, tiles_n;
   int64_t first, blocks;  // the first block of K, and how many for each thread block
   bool slots;             // C is a scratch matrix (block of K, M, N)
+
+  struct Tile {
+    int64_t row, column;
+  };
+  // Tiles are taken in bands of eight tile rows, down each column of a band: the blocks that run at one time share
+  // their parts of A and B in L2.
+  __device__ Tile tile(int number) const {
+    constexpr int kBand = 8;
+    const unsigned in_band = kBand * static_cast<unsigned>(tiles_n);
+    const int band = static_cast<int>(static_cast<unsigned>(number) / in_band) * kBand;
+    const int height = tiles_m - band < kBand ? tiles_m - band : kBand;
+    const int place = static_cast<int>(static_cast<unsigned>(number) % in_band);
+    return {band + place % height, place / height};
+  }
 };
 
 template <class Tiling, class Left, class Right>
@@ -227,18 +248,13 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   auto& memory = shared_memory<ProductMemory<Tiling, Left, Right>>();
   const int t = static_cast<int>(threadIdx.x), lane = t % 32, warp = t / 32;
 
-  // Tiles are taken in bands of eight tile rows, down each column of a band: the blocks that run at one time share
-  // their parts of A and B in L2.
-  constexpr int kBand = 8;
-  const unsigned in_band = kBand * static_cast<unsigned>(division.tiles_n);
-  const int band = static_cast<int>(blockIdx.x / in_band) * kBand;
-  const int height = division.tiles_m - band < kBand ? division.tiles_m - band : kBand;
-  const int place = static_cast<int>(blockIdx.x % in_band);
-  const int64_t row0 = int64_t{band + place % height} * kM, column0 = int64_t{place / height} * kN;
+  const int64_t row0 = division.tile(static_cast<int>(blockIdx.x)).row * kM;
+  const int64_t column0 = division.tile(static_cast<int>(blockIdx.x)).column * kN;
   const int64_t group = blockIdx.z, block0 = blockIdx.y * division.blocks;
   const int64_t k0 = (division.first + block0) * kBlock;
   const int64_t length = (size.k - k0 < division.blocks * kBlock ? size.k - k0 : division.blocks * kBlock);
   const int steps = static_cast<int>(length > kK ? (length + kK - 1) / kK : 1);
+  const int of_last = static_cast<int>(length - int64_t{steps - 1} * kK);  // k of the last step
 
   constexpr int kLeft = kK * kPitch<T, kM>, kRight = kK * kPitch<T, kN>;
   const SharedPlace<T> left_stages(memory.left[0]), right_stages(memory.right[0]);
@@ -246,9 +262,8 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
   typename Left::template Loader<Tiling, kM> load_left(left, memory.of_left, row0, k0, group);
   typename Right::template Loader<Tiling, kN> load_right(right, memory.of_right, column0, k0, group);
   const auto load = [&](int step) {
-    const int64_t rest = length - int64_t{step} * kK;
-    if (rest <= 0) return;
-    const int count = static_cast<int>(rest < kK ? rest : kK);
+    if (step >= steps) return;
+    const int count = step + 1 < steps ? kK : of_last;
     load_left.load(copies, left_stages + step % kStages * kLeft, step, count);
     load_right.load(copies, right_stages + step % kStages * kRight, step, count);
   };
@@ -295,8 +310,9 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
 
     const T* const a_line = memory.left[step % kStages] + first_row;
     const T* const b_line = memory.right[step % kStages] + first_column;
-    const int64_t rest = length - int64_t{step} * kK;
-    if (rest >= kK) {
+    const bool last = step + 1 == steps;
+    const int count = last ? of_last : kK;
+    if (count == kK) {
       // The next k are read while this one is multiplied: more of them where that takes less time than a read.
       constexpr int kAhead = kRows * kColumns <= 16 ? 3 : kRows * kColumns <= 32 ? 2 : 1, kLines = kAhead + 1;
       T a[kLines][kRows], b[kLines][kColumns];
@@ -316,7 +332,7 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
     } else {
       // The axis ends here: zeros in the place of what follows would turn a sum of -0 into +0.
 #pragma unroll 1
-      for (int k = 0; k < rest; ++k) {
+      for (int k = 0; k < count; ++k) {
         T a[kRows], b[kColumns];
         read_line<kRows, Tiling::kLaneRows>(a, a_line + k * kPitch<T, kM>);
         read_line<kColumns, Tiling::kLaneColumns>(b, b_line + k * kPitch<T, kN>);
@@ -328,7 +344,6 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       }
     }
 
-    const bool last = step + 1 == steps;
     const int at = anew(t);
     if (!last && (step + 1) % kSteps != 0) continue;
     const bool later = !division.slots && step >= kSteps;  // there are totals of earlier blocks
@@ -350,7 +365,8 @@ __global__ void __launch_bounds__(Tiling::kThreads, Tiling::kBlocks)
       }
       continue;
     }
-    const int64_t first_i = row0 + anew(first_row), first_j = column0 + anew(first_column);
+    const Division::Tile tile = division.tile(anew(static_cast<int>(blockIdx.x)));
+    const int64_t first_i = tile.row * kM + anew(first_row), first_j = tile.column * kN + anew(first_column);
     T* const c = result.c + group * result.group + (division.slots ? (block0 + step / kSteps) * size.m * size.n : 0);
 #pragma unroll
     for (int j = 0; j < kColumns; j += kPack) {
@@ -451,7 +467,12 @@ struct Plan {
   int64_t blocks;  // of K, for each thread block
 };
 
-constexpr double kMostSlots = 256 << 20;  // bytes of slots at a time
+// Bytes of slots at a time. The simulator's few let short tests come to several rounds.
+#if defined(__CUDACC__)
+constexpr double kMostSlots = 256 << 20;
+#else
+constexpr double kMostSlots = 64 << 10;
+#endif
 
 template <class Tiling>
 void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan& best) {

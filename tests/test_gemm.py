@@ -121,6 +121,12 @@ def test_gemm_of_a_busy_device(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+def test_gemm_of_long_sums(backend: ModuleType, dtype: npt.DTypeLike) -> None:
+    a, b = numbers((40, 4001), dtype, 1), numbers((4001, 60), dtype, 2)
+    assert_same_bits(backend.gemm(a, b), reference.gemm(a, b))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [(5, 6, 1), (3, 19, 3), (9, 33, 40)])
 def test_gemm_of_special_values(backend: ModuleType, size: tuple[int, int, int], dtype: npt.DTypeLike) -> None:
     m, n, length = size

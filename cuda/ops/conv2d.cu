@@ -194,27 +194,75 @@ struct Axis {
   int taps, step, first, distance, filter_first, filter_step;
 };
 
-__global__ void list_taps(int count, int listed, Axis h, Axis w, int height, int width, int element, Tap* taps) {
-  const int k = static_cast<int>(blockIdx.x) * kThreads + static_cast<int>(threadIdx.x);
-  if (k >= listed) return;
-  const int filter = h.taps * w.taps, c = k / filter, i = (k - c * filter) / w.taps, j = k - c * filter - i * w.taps;
-  const int y = h.first + i * h.distance, x = w.first + j * w.distance;
-  taps[k] = k < count ? Tap{((int64_t{c} * height + y) * width + x) * element, y, x} : kNoTap;
+// The table of a lattice's taps: k = (channel, i, j), and no taps from `count` on.
+struct TapList {
+  int count, listed;
+  Axis h, w;
+  int height, width, element;
+  Tap* taps;
+
+  __device__ void list(int k) const {
+    const int filter = h.taps * w.taps, c = k / filter, i = (k - c * filter) / w.taps;
+    const int y = h.first + i * h.distance, x = w.first + (k - c * filter - i * w.taps) * w.distance;
+    taps[k] = k < count ? Tap{((int64_t{c} * height + y) * width + x) * element, y, x} : kNoTap;
+  }
+};
+
+// turned[group][k, i, j][c] = weight[group, k][c][r_i, s_j], for the taps that reach a lattice. A thread has one (k, c)
+// and all taps: what it reads lies in a few lines of L1, and neighbouring threads write neighbouring c.
+template <class T>
+struct TurnedFilters {
+  int64_t count;  // filters (k, c), k through all groups
+  int channels;
+  Axis h, w;
+  int s, r_s;
+  const T* weight;
+  T* turned;
+
+  __device__ void turn(int64_t number) const {
+    const int k = static_cast<int>(number) / channels, c = static_cast<int>(number) - k * channels;
+    const T* const filter = weight + number * r_s;
+    T* to = turned + int64_t{k} * h.taps * w.taps * channels + c;
+    for (int i = 0; i < h.taps; ++i) {
+      const T* const line = filter + (h.filter_first + i * h.filter_step) * s + w.filter_first;
+#pragma unroll 4
+      for (int j = 0; j < w.taps; ++j, to += channels) *to = line[j * w.filter_step];
+    }
+  }
+};
+
+template <class T>
+__global__ void prepare(TapList taps, TurnedFilters<T> filters) {
+  const int64_t number = int64_t{blockIdx.x} * kThreads + threadIdx.x, filter = number - taps.listed;
+  if (number < taps.listed) {
+    taps.list(static_cast<int>(number));
+  } else if (filter < filters.count) {
+    filters.turn(filter);
+  }
 }
 
+// Fills a table of taps in its own memory and turns filters, if there are any to turn.
+template <class T>
 class TapTable {
  public:
-  TapTable(int64_t channels, Axis h, Axis w, int64_t height, int64_t width, size_t element)
-      : count_(channels * h.taps * w.taps), table_(padded()) {
-    launch("conv2d_taps", list_taps, blocks_for(padded(), kThreads), kThreads, 0, static_cast<int>(count_),
-           static_cast<int>(padded()), h, w, static_cast<int>(height), static_cast<int>(width),
-           static_cast<int>(element), table_.get());
+  TapTable(int64_t channels, Axis h, Axis w, int64_t height, int64_t width, const TurnedFilters<T>& filters = {})
+      : listed_(blocks_for(channels * h.taps * w.taps, kTapsTogether) * kTapsTogether), table_(listed_) {
+    const TapList list{static_cast<int>(channels * h.taps * w.taps),
+                       static_cast<int>(listed_),
+                       h,
+                       w,
+                       static_cast<int>(height),
+                       static_cast<int>(width),
+                       static_cast<int>(sizeof(T)),
+                       table_.get()};
+    const int64_t threads = listed_ + filters.count;
+    if (threads > 0) launch("conv2d_taps", prepare<T>, blocks_for(threads, kThreads), kThreads, 0, list, filters);
   }
-  int64_t padded() const { return blocks_for(count_, kTapsTogether) * kTapsTogether; }
+  int listed() const { return static_cast<int>(listed_); }
   const Tap* get() const { return table_.get(); }
 
  private:
-  int64_t count_;
+  int64_t listed_;
   Scratch<Tap> table_;
 };
 
@@ -233,6 +281,9 @@ __device__ __forceinline__ bool inside(int y, int x, int h, int w) {
 // Right operand of a lattice: column i is a pixel (n, a, b), k a tap. A thread copies the taps of one pixel (or a few
 // pixels), so neighbouring threads read neighbouring pixels. The taps of a step are on their way as long before its
 // copies are started as those are before they are needed.
+//
+// Where a pixel is its own and only tap (1 x 1 filters), planes are lines of a matrix, and the columns of an image are
+// copied 16 bytes at a time.
 template <class T>
 struct Pixels {
   Images<T> source;
@@ -240,6 +291,7 @@ struct Pixels {
   int listed, columns;
   FastDivide per_image, per_row;
   int step_h, step_w;
+  bool packs;
 
   static constexpr bool kSharesMemory = true;
   template <class Tiling, int I>
@@ -253,6 +305,14 @@ struct Pixels {
     __device__ Loader(const Pixels& from, Memory<Tiling, I>& memory, int64_t first, int64_t k, int64_t group)
         : from_(from), memory_(memory), k_(static_cast<int>(k)) {
       const int t = static_cast<int>(threadIdx.x);
+      if (from.packs) {
+        const int64_t column = first + t % kLine * kPack;
+        const int pixel = column < from.columns ? static_cast<int>(column) : 0, n = from.per_image(pixel);
+        h_[0] = column < from.columns ? 0 : kOutside;
+        at_[0] = from.source.data + group * from.source.group + n * from.source.image + from.per_image.rest(pixel, n) +
+                 (k + t / kLine) * plane();
+        return;
+      }
 #pragma unroll
       for (int p = 0; p < kPixels; ++p) {
         const int64_t column = first + t % I + p * kThreads;
@@ -267,13 +327,24 @@ struct Pixels {
     }
     __device__ __forceinline__ void look_ahead(AsyncCopies& copies, int step) {
       const int t = static_cast<int>(threadIdx.x), k = k_ + step * kK + t;
-      if (t >= kK || k >= from_.listed) return;
+      if (from_.packs || t >= kK || k >= from_.listed) return;
       copies.template copy<16>(SharedPlace<Tap>(&memory_.taps[step % kRing][t]), from_.taps + k);
     }
-    __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int step, int) {
+    __device__ __forceinline__ void load(AsyncCopies& copies, SharedPlace<T> to, int step, int count) {
       const int t = anew(static_cast<int>(threadIdx.x));
+      if (from_.packs) {
+        const int k = t / kLine, i = t % kLine * kPack;
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
+        const int64_t ld = anew(plane());
+#pragma unroll
+        for (int down = 0; down < kK; down += kDown) {
+          if (k < count - down && h_[0] == 0) copies.template copy<16>(first + down * kPitch<T, I>, at_[0]);
+          at_[0] = anew(at_[0] + kDown * ld);
+        }
+        return;
+      }
       const int k0 = kThreads > I ? t / I : 0, i = t % I;
-      const SharedPlace<T> first = to + (k0 * kPitch<T, I> + i);
+      const SharedPlace<T> first = (to + (k0 * kPitch<T, I> + i)).once();
       const Tap* const taps = memory_.taps[step % kRing] + k0;
       // All taps are read before the first copy is started: a copy writes to shared memory, and no later read of it may
       // overtake that.
@@ -295,6 +366,9 @@ struct Pixels {
     static constexpr int kThreads = Tiling::kThreads, kK = Tiling::kK, kRing = 2 * Tiling::kStages;
     static constexpr int kPixels = I > kThreads ? I / kThreads : 1, kTogether = kThreads > I ? kThreads / I : 1;
     static constexpr int kTaps = kK / kTogether;
+    static constexpr int kPack = Pack<T>::kSize, kLine = I / kPack, kDown = kThreads / kLine;
+    static_assert(kThreads % kLine == 0 && kK % kDown == 0);
+    __device__ int64_t plane() const { return int64_t{from_.source.h} * from_.source.w; }
     static_assert(kThreads % I == 0 || I % kThreads == 0);
     static_assert(kTapsTogether % kK == 0 && kThreads >= kK);
     const Pixels& from_;
@@ -331,7 +405,7 @@ struct Channels {
       for (int across = 0; across < Tiling::kK; across += 8) {
         const int k = t % 8 + across, pixel = k_ + step * Tiling::kK + k;
         const int n = from_.per_image(pixel), place = from_.per_image.rest(pixel, n);
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
         const T* from = at_ + n * from_.source.image + place;
 #pragma unroll
         for (int down = 0; down < I; down += S::kLines) {
@@ -384,7 +458,7 @@ struct Patches {
         const int a = from_.per_row(in_image), b = from_.per_row.rest(in_image, a);
         const int h = a * from_.step_h, w = b * from_.step_w;
         const T* const from = at_ + n * from_.source.image + int64_t{h} * from_.source.w + w;
-        const SharedPlace<T> first = to + (k * kPitch<T, I> + i);
+        const SharedPlace<T> first = (to + (k * kPitch<T, I> + i)).once();
         Tap tap[kTaps];  // as in Pixels
 #pragma unroll
         for (int down = 0; down < kTaps; ++down) tap[down] = memory_.taps[i + down * S::kLines];
@@ -456,11 +530,15 @@ bool is_thin(const Conv2dSize& s) { return s.groups > 1 && std::min(s.c, s.k) / 
 
 template <class T>
 void lattice_convolution(const char* name, const Product<T>& size, Axis h, Axis w, int64_t out_h, int64_t out_w,
-                         const Strided<T>& filters, const Images<T>& source, const LatticeResult<T>& result) {
-  const TapTable taps(size.k / (h.taps * w.taps), h, w, source.h, source.w, sizeof(T));
+                         const TurnedFilters<T>& turned, const Strided<T>& filters, const Images<T>& source,
+                         const LatticeResult<T>& result) {
+  const bool alone = h.taps == 1 && w.taps == 1 && h.step == 1 && w.step == 1 && h.first == 0 && w.first == 0;
+  const bool packs =
+      alone && out_h == source.h && out_w == source.w && out_h * out_w % Pack<T>::kSize == 0 && aligned(source.data);
+  const TapTable<T> taps(packs ? 0 : size.k / (h.taps * w.taps), h, w, source.h, source.w, turned);
   multiply(name, size, filters,
-           Pixels<T>{source, taps.get(), static_cast<int>(taps.padded()), static_cast<int>(size.n),
-                     FastDivide(out_h * out_w), FastDivide(out_w), h.step, w.step},
+           Pixels<T>{source, taps.get(), taps.listed(), static_cast<int>(size.n), FastDivide(out_h * out_w),
+                     FastDivide(out_w), h.step, w.step, packs},
            result);
 }
 
@@ -480,7 +558,7 @@ void forward(const Conv2dSize& s, const T* x, const T* weight, const T* bias, T*
   const Axis h{narrow(s.r), narrow(s.stride_h), narrow(-s.padding_h), narrow(s.dilation_h), 0, 1};
   const Axis w{narrow(s.s), narrow(s.stride_w), narrow(-s.padding_w), narrow(s.dilation_w), 0, 1};
   lattice_convolution<T>(
-      "conv2d_forward", {m, s.n * out, axis, s.groups, bias, nullptr}, h, w, s.out_h, s.out_w,
+      "conv2d_forward", {m, s.n * out, axis, s.groups, bias, nullptr}, h, w, s.out_h, s.out_w, {},
       {weight, axis, m, m * axis, false, false}, {x, s.c * s.h * s.w, channels * s.h * s.w, narrow(s.h), narrow(s.w)},
       {y, out, m * out, out % Pack<T>::kSize == 0 && aligned(y), FastDivide(out), FastDivide(out), s.k * out, 0, 1});
 }
@@ -500,22 +578,6 @@ Axis reached(int64_t taps, int64_t residue, int64_t stride, int64_t padding, int
             static_cast<int>(-period)};
   }
   return {0, 1, 0, 0, 0, 0};
-}
-
-// turned[group][k, i, j][c] = weight[group, k][c][r_i, s_j], for the taps that reach a lattice. A thread has one (k, c)
-// and all taps: what it reads lies in a few lines of L1, and neighbouring threads write neighbouring c.
-template <class T>
-__global__ void turn_filters(int64_t filters, int channels, Axis h, Axis w, int r, int s, const T* weight, T* turned) {
-  const int64_t number = int64_t{blockIdx.x} * kThreads + threadIdx.x;
-  if (number >= filters) return;
-  const int k = static_cast<int>(number) / channels, c = static_cast<int>(number) - k * channels;
-  const T* const filter = weight + number * r * s;
-  T* to = turned + int64_t{k} * h.taps * w.taps * channels + c;  // k counts through all groups
-  for (int i = 0; i < h.taps; ++i) {
-    const T* const line = filter + (h.filter_first + i * h.filter_step) * s + w.filter_first;
-#pragma unroll 4
-    for (int j = 0; j < w.taps; ++j, to += channels) *to = line[j * w.filter_step];
-  }
 }
 
 template <class T>
@@ -547,14 +609,18 @@ void backward_data(const Conv2dSize& s, const T* dy, const T* weight, T* dx) {
       const Axis w = axis_w(b);
       if (w.taps == 0) continue;
       const int64_t axis = m * h.taps * w.taps;
-      const Scratch<T> turned(s.groups * axis * channels);
-      launch("conv2d_turn_filters", turn_filters<T>, blocks_for(s.k * channels, kThreads), kThreads, 0, s.k * channels,
-             static_cast<int>(channels), h, w, static_cast<int>(s.r), static_cast<int>(s.s), weight, turned.get());
+      // Filters of one tap lie as they are needed.
+      const bool turns = s.r * s.s > 1;
+      const Scratch<T> turned(turns ? s.groups * axis * channels : 0);
+      const TurnedFilters<T> turn{turns ? s.k * channels : 0, static_cast<int>(channels),  h,      w,
+                                  static_cast<int>(s.s),      static_cast<int>(s.r * s.s), weight, turned.get()};
+      const T* const filters = turns ? turned.get() : weight;
       const int64_t out_h = blocks_for(s.h - a, s.stride_h), out_w = blocks_for(s.w - b, s.stride_w);
       const bool dense = s.stride_h == 1 && s.stride_w == 1;
       lattice_convolution<T>(
           "conv2d_backward_data", {channels, s.n * out_h * out_w, axis, s.groups, nullptr, nullptr}, h, w, out_h, out_w,
-          {turned.get(), channels, channels, axis * channels, true, channels % Pack<T>::kSize == 0},
+          turn,
+          {filters, channels, channels, axis * channels, true, channels % Pack<T>::kSize == 0 && aligned(filters)},
           {dy, s.k * out, m * out, static_cast<int>(s.out_h), static_cast<int>(s.out_w)},
           {dx + a * s.w + b, plane, channels * plane, dense && plane % Pack<T>::kSize == 0 && aligned(dx),
            FastDivide(out_h * out_w), FastDivide(out_w), s.c * plane, s.stride_h * s.w, s.stride_w});
@@ -591,7 +657,7 @@ void backward_weights(const Conv2dSize& s, const T* dy, const T* x, T* dweight) 
   const auto narrow = [](int64_t n) { return static_cast<int>(n); };
   const Axis h{narrow(s.r), narrow(s.stride_h), narrow(-s.padding_h), narrow(s.dilation_h), 0, 1};
   const Axis w{narrow(s.s), narrow(s.stride_w), narrow(-s.padding_w), narrow(s.dilation_w), 0, 1};
-  const TapTable taps(channels, h, w, s.h, s.w, sizeof(T));
+  const TapTable<T> taps(channels, h, w, s.h, s.w);
   multiply("conv2d_backward_weights", size,
            Channels<T>{{dy, s.k * out, m * out, 0, 0}, FastDivide(out), narrow(out), narrow(m)},
            Patches<T>{{x, s.c * s.h * s.w, channels * s.h * s.w, narrow(s.h), narrow(s.w)},
