@@ -3,6 +3,7 @@
 //
 //   fold, warp_sum, block_sum   parts of kernels: of a warp's lanes, of a chunk by a warp, of any length by a block
 //   row_sums, column_sums       started by the host: of each row, or each column, of a matrix
+//   column_sums_twice           two column_sums, the second of which uses the first
 //   long_row_sums               row_sums where rows are known to be long, e.g. one row of everything
 //
 // What is summed is a T or a Two<T>, two sums in one reading, and comes from a functor f: f(row) (or f(column)) is a
@@ -179,18 +180,35 @@ struct Columns {
   V at[kWarp][kMostColumns + 1];
 };
 template <class V, class F, class Put>
-__global__ void chunks_of_columns(F f, int64_t rows, int64_t columns, int64_t blocks, Put put) {
-  Columns<V>& lanes = shared_memory<Columns<V>>();
+__device__ void sum_columns(Columns<V>& lanes, F f, int64_t begin, int64_t end, int64_t left, int64_t columns,
+                            Put put) {
   const int width = static_cast<int>(blockDim.x), x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const int64_t chunk = blockIdx.x / blocks, left = (blockIdx.x - chunk * blocks) * width;
-  const int64_t begin = chunk * kChunk, end = begin + kChunk < rows ? begin + kChunk : rows;
   if (left + x < columns) lanes.at[y][x] = one_lane<V>(begin + y, end, f(left + x));
   __syncthreads();
   const int thread = x + width * y, column = thread / kWarp, lane = thread % kWarp;
-  if (left + column >= columns) return;
-  const V sum = fold(lanes.at[lane][column]);
-  if (lane == 0) put(chunk * columns + left + column, sum);
+  if (left + column < columns) {
+    const V sum = fold(lanes.at[lane][column]);
+    if (lane == 0) put(left + column, sum);
+  }
+  __syncthreads();
 }
+template <class V, class F, class Put>
+__global__ void chunks_of_columns(F f, int64_t rows, int64_t columns, int64_t blocks, Put put) {
+  const int64_t chunk = blockIdx.x / blocks, left = (blockIdx.x - chunk * blocks) * blockDim.x;
+  const int64_t begin = chunk * kChunk, end = begin + kChunk < rows ? begin + kChunk : rows;
+  sum_columns(shared_memory<Columns<V>>(), f, begin, end, left, columns,
+              [&](int64_t column, V sum) { put(chunk * columns + column, sum); });
+}
+template <class V, class F, class Put, class F2, class Put2>
+__global__ void columns_twice(F f, Put put, F2 f2, Put2 put2, int64_t rows, int64_t columns) {
+  Columns<V>& lanes = shared_memory<Columns<V>>();
+  const int64_t left = int64_t{blockIdx.x} * blockDim.x;
+  sum_columns(lanes, f, 0, rows, left, columns, put);
+  sum_columns(lanes, f2, 0, rows, left, columns, put2);
+}
+
+// Few columns make more blocks if a block has fewer of them; 8 floats still fill a sector of memory.
+static inline int64_t columns_of_block(int64_t columns) { return columns < 4096 ? kMostColumns / 2 : kMostColumns; }
 
 template <class V>
 struct Row {
@@ -256,8 +274,7 @@ template <class V, class F, class Put>
 void column_sums(const char* name, F f, int64_t rows, int64_t columns, Put put) {
   using namespace lane_sum;
   if (columns == 0) return;
-  // Few columns make more blocks if a block has fewer of them; 8 floats still fill a sector of memory.
-  const int64_t width = columns < 4096 ? 8 : kMostColumns, blocks = blocks_for(columns, width);
+  const int64_t width = columns_of_block(columns), blocks = blocks_for(columns, width);
   const Extent threads(width, kWarp);
   if (rows <= kChunk) {
     launch(name, chunks_of_columns<V, F, Put>, blocks, threads, sizeof(Columns<V>), f, rows, columns, blocks, put);
@@ -268,6 +285,21 @@ void column_sums(const char* name, F f, int64_t rows, int64_t columns, Put put) 
   launch(name, chunks_of_columns<V, F, Store<V>>, blocks * chunks, threads, sizeof(Columns<V>), f, rows, columns,
          blocks, Store<V>{sums.get()});
   column_sums<V>(name, Column<V>{sums.get(), columns}, chunks, columns, put);
+}
+
+// column_sums with f and put, then with f2 and put2, where f2(j) may read what put has written for column j.
+template <class V, class F, class Put, class F2, class Put2>
+void column_sums_twice(const char* name, F f, Put put, F2 f2, Put2 put2, int64_t rows, int64_t columns) {
+  using namespace lane_sum;
+  if (columns == 0) return;
+  if (rows <= kChunk) {
+    const int64_t width = columns_of_block(columns);
+    launch(name, columns_twice<V, F, Put, F2, Put2>, blocks_for(columns, width), Extent(width, kWarp),
+           sizeof(Columns<V>), f, put, f2, put2, rows, columns);
+    return;
+  }
+  column_sums<V>(name, f, rows, columns, put);
+  column_sums<V>(name, f2, rows, columns, put2);
 }
 
 }  // namespace nnlite

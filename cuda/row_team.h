@@ -56,15 +56,14 @@ struct LaneTeam : RowMember<int, kWarp> {
   __device__ V sum(F f) const {
     return fold(one_lane<V>(member, k, f), lanes);
   }
-  // The same, and values[i] = f(i).
+  // The same, and values[i] = f(i): a few at a time, so that their operations fill each other's waits.
   template <class F>
   __device__ T sum_kept(T* values, F f) const {
     T sum{};
-    for (int i = member; i < k; i += kWarp) {
-      const T v = f(i);
+    each<16>(f, [&](int i, T v) {
       values[i] = v;
       sum = sum + v;
-    }
+    });
     return fold(sum, lanes);
   }
 };
@@ -103,7 +102,7 @@ struct BlockTeam : RowMember<int64_t, kThreads> {
   }
   template <class F>
   __device__ T sum_kept(T* values, F f) const {
-    for (int64_t i = member; i < k; i += kThreads) values[i] = f(i);
+    this->template each<16>(f, [&](int64_t i, T v) { values[i] = v; });
     return sum([=](int64_t i) { return values[i]; });
   }
 };
