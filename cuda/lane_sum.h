@@ -121,18 +121,19 @@ __device__ V block_sum(int64_t n, F f, V* slots) {
 
 namespace lane_sum {
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kRowThreads = 256, kRowWarps = kRowThreads / kWarp;
 
-// A chunk a warp, of rows of `chunks` chunks each.
-template <class V, class F, class Put>
+// A chunk a warp, of rows of `chunks` chunks each. Few warps make up for it by more loads under way, kBytes a thread.
+constexpr int kFewWarps = 1024;
+template <class V, int kBytes, class F, class Put>
 __global__ void chunks_of_rows(F f, int64_t rows, int64_t size, int64_t chunks, Put put) {
-  const int64_t sum = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+  const int64_t sum = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;
   if (sum >= rows * chunks) return;
   const int64_t row = chunks == 1 ? sum : sum / chunks;
   const int64_t begin = (sum - row * chunks) * kChunk;
   const auto element = f(row);
-  const V s = warp_sum<V>(static_cast<int>(size - begin < kChunk ? size - begin : kChunk),
-                          [&](int i) { return element(begin + i); });
+  const V s = warp_sum<V, kBytes>(static_cast<int>(size - begin < kChunk ? size - begin : kChunk),
+                                  [&](int i) { return element(begin + i); });
   if (threadIdx.x % kWarp == 0) put(sum, s);
 }
 
@@ -140,7 +141,7 @@ __global__ void chunks_of_rows(F f, int64_t rows, int64_t size, int64_t chunks, 
 constexpr int kRows = 4, kShort = 512;
 template <class V, class F, class Put>
 __global__ void short_rows(F f, int64_t rows, int size, Put put) {
-  const int64_t first = (int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp) * kRows;
+  const int64_t first = (int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp) * kRows;
   if (first >= rows) return;
   V sum[kRows]{};
   for (int i = static_cast<int>(threadIdx.x) % kWarp; i < size; i += kWarp) {
@@ -158,7 +159,7 @@ __global__ void short_rows(F f, int64_t rows, int size, Put put) {
 constexpr int kGroupRows = 8;
 template <class V, class F, class Put>
 __global__ void tiny_rows(F f, int64_t rows, int size, int lanes, Put put) {
-  const int groups = kThreads / lanes, group = static_cast<int>(threadIdx.x) / lanes;
+  const int groups = kRowThreads / lanes, group = static_cast<int>(threadIdx.x) / lanes;
   const int i = static_cast<int>(threadIdx.x) % lanes;
   const int64_t first = int64_t{blockIdx.x} * groups * kGroupRows + group;
   V v[kGroupRows];
@@ -239,15 +240,14 @@ template <class V, class F, class Put>
 void long_row_sums(const char* name, F f, int64_t rows, int64_t size, Put put) {
   using namespace lane_sum;
   if (rows == 0) return;
-  if (size <= kChunk) {
-    launch(name, chunks_of_rows<V, F, Put>, blocks_for(rows, kWarps), rows == 1 ? kWarp : kThreads, 0, f, rows, size,
-           int64_t{1}, put);
-    return;
-  }
-  const int64_t chunks = blocks_for(size, kChunk);
-  const Scratch<V> sums(rows * chunks);
-  launch(name, chunks_of_rows<V, F, Store<V>>, blocks_for(rows * chunks, kWarps), kThreads, 0, f, rows, size, chunks,
-         Store<V>{sums.get()});
+  const int64_t chunks = size <= kChunk ? 1 : blocks_for(size, kChunk), warps = rows * chunks;
+  const auto start = [&]<class To>(To to) {
+    const auto kernel = warps <= kFewWarps ? chunks_of_rows<V, 128, F, To> : chunks_of_rows<V, 64, F, To>;
+    launch(name, kernel, blocks_for(warps, kRowWarps), warps == 1 ? kWarp : kRowThreads, 0, f, rows, size, chunks, to);
+  };
+  if (chunks == 1) return start(put);
+  const Scratch<V> sums(warps);
+  start(Store<V>{sums.get()});
   long_row_sums<V>(name, Row<V>{sums.get(), chunks}, rows, chunks, put);
 }
 
@@ -259,11 +259,11 @@ void row_sums(const char* name, F f, int64_t rows, int64_t size, Put put) {
   if (size <= kWarp) {
     int lanes = 1;
     while (lanes < size) lanes *= 2;
-    launch(name, tiny_rows<V, F, Put>, blocks_for(rows, int64_t{kGroupRows} * (kThreads / lanes)), kThreads, 0, f, rows,
-           static_cast<int>(size), lanes, put);
+    launch(name, tiny_rows<V, F, Put>, blocks_for(rows, int64_t{kGroupRows} * (kRowThreads / lanes)), kRowThreads, 0, f,
+           rows, static_cast<int>(size), lanes, put);
   } else if (size <= kShort) {
-    launch(name, short_rows<V, F, Put>, blocks_for(rows, kRows * kWarps), kThreads, 0, f, rows, static_cast<int>(size),
-           put);
+    launch(name, short_rows<V, F, Put>, blocks_for(rows, kRows * kRowWarps), kRowThreads, 0, f, rows,
+           static_cast<int>(size), put);
   } else {
     long_row_sums<V>(name, f, rows, size, put);
   }
