@@ -66,13 +66,20 @@ class Worker:
         self._process.wait()
 
 
+def output(*command: str) -> str:
+    """What a command prints; nothing where it does not exist or fails."""
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
 def machine() -> dict[str, str]:
     """Where and of what these figures are."""
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         with open("/proc/cpuinfo") as file:
             model = next((line.split(":")[1].strip() for line in file if line.startswith("model name")), model)
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False).stdout
     versions = {}
     for name in ("numpy", "torch", "jax"):
         try:
@@ -83,7 +90,7 @@ def machine() -> dict[str, str]:
         "cpu": model,
         "cores": str(os.cpu_count()),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M"),
-        "commit": commit.strip(),
+        "commit": output("git", "rev-parse", "--short", "HEAD"),
         "nnlite": nl.__version__,
         "python": platform.python_version(),
         **versions,

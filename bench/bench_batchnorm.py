@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
+
+SIZES = [(128, 64, 32, 32), (128, 16, 32, 32), (32, 256, 8, 8), (128, 512)]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    shapes = [(4, 3, 5, 5), (9, 17)] if tiny else [(128, 64, 32, 32), (128, 16, 32, 32), (32, 256, 8, 8), (128, 512)]
-    for shape in shapes:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for shape in sizes or ([(4, 3, 5, 5), (9, 17)] if tiny else SIZES):
         x, dy, c = normal(*shape), normal(*shape, seed=1), shape[1]
         weight, bias = normal(c), normal(c, seed=1)
         axes, column = (0, *range(2, len(shape))), (slice(None), *[None] * (len(shape) - 2))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
 
 # (N, C, H, W), (K, kernel, stride, padding, groups)
 SIZES = [
@@ -24,10 +24,11 @@ SIZES = [
     ((32, 64, 56, 56), (64, 3, 1, 1, 64)),
     ((32, 64, 32, 32), (128, 3, 2, 1, 1)),
 ]
+TINY = [((2, 3, 7, 9), (5, 3, 1, 1, 1))]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    for shape, (k, r, stride, padding, groups) in [((2, 3, 7, 9), (5, 3, 1, 1, 1))] if tiny else SIZES:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for shape, (k, r, stride, padding, groups) in sizes or (TINY if tiny else SIZES):
         n, c, h, w = shape
         x, weight = normal(*shape), normal(k, c // groups, r, r)
         oh, ow = (h + 2 * padding - r) // stride + 1, (w + 2 * padding - r) // stride + 1

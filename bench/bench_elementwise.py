@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
+
+SIZES = [4096, 1 << 16, 1 << 20, 1 << 23]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    for n in [77] if tiny else [4096, 1 << 16, 1 << 20, 1 << 23]:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for n in sizes or ([77] if tiny else SIZES):
         a, b = normal(n), normal(n, seed=1)
         p, generator = np.abs(a) + np.float32(0.1), np.random.default_rng(0)
         mask, one = (a > 0).astype(np.uint8), np.float32(1)

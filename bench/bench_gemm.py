@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
 
 # M x K x N: (M, K) times (K, N).
 SQUARES = [(n, n, n) for n in (8, 16, 32, 64, 128, 256, 512, 1024, 2048)]
@@ -13,8 +13,8 @@ SIZES += [(4096, 64, 576), (4096, 576, 64), (64, 65536, 576), (64, 576, 65536)]
 LINEAR = [(100, 784, 50), (100, 784, 512), (1, 4096, 4096)]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    for m, k, n in [(9, 33, 17)] if tiny else SQUARES + SIZES:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for m, k, n in sizes or ([(9, 33, 17)] if tiny else SQUARES + SIZES):
         label = f"{m}x{k}x{n}"
         work = {"flops": 2.0 * m * n * k, "bytes": 4.0 * (m * k + k * n + m * n), "elements": m * n, "tolerance": 1e-1}
         for ta in (False, True):
@@ -30,7 +30,7 @@ def cases(tiny: bool) -> Iterator[Case]:
                     group="gemm",
                     **work,
                 )
-    for m, k, n in [(9, 33, 17)] if tiny else LINEAR:
+    for m, k, n in sizes or ([(9, 33, 17)] if tiny else LINEAR):
         label = f"{m}x{k}x{n}"
         work = {"flops": 2.0 * m * n * k, "bytes": 4.0 * (m * k + k * n + m * n), "elements": m * n, "tolerance": 1e-1}
         x, weight, bias, dy = normal(m, k), normal(n, k), normal(n), normal(m, n)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from .bench_conv2d import im2col
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
+
+SIZES = [((100, 1, 28, 28), 5, 1, 0), ((100, 16, 28, 28), 3, 1, 1), ((32, 64, 32, 32), 3, 2, 1)]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    sizes = [((100, 1, 28, 28), 5, 1, 0), ((100, 16, 28, 28), 3, 1, 1), ((32, 64, 32, 32), 3, 2, 1)]
-    for shape, r, stride, padding in [((2, 3, 7, 9), 3, 1, 1)] if tiny else sizes:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for shape, r, stride, padding in sizes or ([((2, 3, 7, 9), 3, 1, 1)] if tiny else SIZES):
         x = normal(*shape)
         col = im2col(x, r, stride, padding)
         label = f"{','.join(map(str, shape))} by {r} stride {stride} padding {padding}"

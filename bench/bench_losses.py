@@ -6,12 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
+
+SIZES = [(100, 10), (128, 1000), (256, 50257)]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
     one = np.asarray(np.float32(1))
-    for n, k in [(5, 7)] if tiny else [(100, 10), (128, 1000), (256, 50257)]:
+    for n, k in sizes or ([(5, 7)] if tiny else SIZES):
         x, dy = normal(n, k), normal(n, k, seed=1)
         y, t = _softmax(x), np.arange(n) % k
         label, work = f"{n}x{k}", {"bytes": 8.0 * x.size, "elements": x.size}

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from . import harness, nets
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
 
+SIZES = [50_000, 1_000_000, 25_000_000]
 SETTINGS = (1e-3, 0.9, 0.999, 1e-8, 0.0, False, 0.1, 0.001)
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    for n in [100] if tiny else [50_000, 1_000_000, 25_000_000]:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for n in sizes or ([100] if tiny else SIZES):
         p, g = normal(n), normal(n, seed=1)
         m, v = np.zeros_like(p), np.ones_like(p)
         label, lists = str(n), ([p.copy()], [g])
@@ -27,7 +28,7 @@ def cases(tiny: bool) -> Iterator[Case]:
         yield Case("sgd_update", label, (*lists, [m.copy()], *momentum), _sgd(p, g, m), _torch([p], [g], "SGD"), **sgd)
         arguments = (*lists, [m.copy()], [v.copy()], *SETTINGS)
         yield Case("adam_update", label, arguments, _adam(p, g, m, v), _torch([p], [g], "Adam"), **adam)
-    trained = _trained(tiny)
+    trained = None if sizes else _trained(tiny)
     if trained is not None:
         p, g, m, v = trained
         n = sum(x.size for x in p)

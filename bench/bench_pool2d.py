@@ -8,11 +8,13 @@ import numpy as np
 
 from nnlite.backend import ops
 
-from .harness import Case, normal
+from .harness import Case, Sizes, normal
+
+SIZES = [(100, 30, 24, 24), (32, 64, 32, 32), (128, 64, 32, 32)]
 
 
-def cases(tiny: bool) -> Iterator[Case]:
-    for shape in [(2, 3, 6, 8)] if tiny else [(100, 30, 24, 24), (32, 64, 32, 32), (128, 64, 32, 32)]:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
+    for shape in sizes or ([(2, 3, 6, 8)] if tiny else SIZES):
         x = normal(*shape)
         n, c, h, w = shape
         label = "x".join(map(str, shape))

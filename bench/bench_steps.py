@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from . import nets
-from .harness import Case
+from .harness import Case, Sizes
 
 
-def cases(tiny: bool) -> Iterator[Case]:
+def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
     for net in nets.nets(tiny):
         yield Case(
             "training_step",

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 Run = Callable[..., Any]
+Sizes = Sequence[Any]  # of a bench_*.py, in place of its own
 
 # Where the workers of one run leave what they share; set by the worker.
 scratch: Path | None = None
@@ -111,11 +112,13 @@ def _several(result: Any) -> Sequence[Any]:
 class Timer:
     """Times one competitor, a round at a time; short calls are repeated until they last."""
 
-    def __init__(self, run: Run, least_seconds: float = 4e-3) -> None:
-        self._run = run
+    def __init__(self, run: Run, least_seconds: float = 4e-3, wait: Run = lambda: None) -> None:
+        self._run, self._wait = run, wait  # what waits for what was only queued
         run()  # compiles, fills pools
+        wait()
         start = time.perf_counter()
         run()
+        wait()
         once = time.perf_counter() - start
         self._warm = once < 0.25
         self._repeats = max(1, int(least_seconds / max(once, 1e-7)))
@@ -124,10 +127,12 @@ class Timer:
         """Seconds and page faults per call. One more call before short ones brings the caches into a loop's state."""
         if self._warm:
             self._run()
+        self._wait()
         faults = _faults()
         start = time.perf_counter()
         for _ in range(self._repeats):
             self._run()
+        self._wait()
         seconds = time.perf_counter() - start
         return seconds / self._repeats, (_faults() - faults) / self._repeats
 

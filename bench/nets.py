@@ -171,22 +171,28 @@ def _leaves(values: Any) -> list[np.ndarray]:
 
 def nnlite_step(net: Net, n: int) -> Run:
     """The plain loop body in nnlite."""
+    step, x, t = nnlite_training(net, n)
+    return lambda: step(x, t).numpy()
+
+
+def nnlite_training(net: Net, n: int, device: str = "cpu") -> tuple[Run, Any, Any]:
+    """The plain loop body in nnlite as a function of inputs and labels, which returns the loss; and a batch."""
     import nnlite as nl
     from nnlite import nn, optim
 
     nl.manual_seed(0)
-    x, t = batch(net, n)
-    model, criterion = _nnlite(net), nn.CrossEntropyLoss()
+    x, t = (nl.array(v, device) for v in batch(net, n))
+    model, criterion = _nnlite(net).to(device), nn.CrossEntropyLoss()
     optimizer = optim.Adam(model.parameters()) if net.adam else optim.SGD(model.parameters(), lr=0.01)
 
-    def step() -> Any:
+    def step(x: Any, t: Any) -> Any:
         optimizer.zero_grad()
         loss = criterion(model(x), t)
         loss.backward()
         optimizer.step()
-        return loss.numpy()
+        return loss
 
-    return step
+    return step, x, t
 
 
 def _nnlite(net: Net) -> Any:
@@ -212,7 +218,16 @@ def nnlite_inference(net: Net, n: int) -> Run:
     return forward
 
 
-def _torch_run(torch: Any, net: Net, n: int, training: bool, channels_last: bool, fused: bool, compiled: bool) -> Run:
+def _torch_run(
+    torch: Any,
+    net: Net,
+    n: int,
+    training: bool,
+    channels_last: bool,
+    fused: bool,
+    compiled: bool,
+    capturable: bool = False,
+) -> Run:
     x, t = (torch.from_numpy(v) for v in batch(net, n))
     model = layers(torch.nn, net.spec)
     with torch.no_grad():
@@ -223,7 +238,7 @@ def _torch_run(torch: Any, net: Net, n: int, training: bool, channels_last: bool
     model.train(training)
     forward = _compiled(torch, model) if compiled else model
     if net.adam:
-        optimizer = torch.optim.Adam(model.parameters(), fused=fused)
+        optimizer = torch.optim.Adam(model.parameters(), fused=fused, capturable=capturable)
     else:
         optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=fused)
     criterion = torch.nn.CrossEntropyLoss()
@@ -245,6 +260,20 @@ def _torch_run(torch: Any, net: Net, n: int, training: bool, channels_last: bool
 def torch_step(torch: Any, net: Net, n: int) -> Run:
     """The plain loop body in PyTorch, eager."""
     return _torch_run(torch, net, n, True, False, True, False)
+
+
+def torch_graph(torch: Any, net: Net, n: int) -> Run:
+    """The plain loop body in PyTorch, captured in a CUDA graph."""
+    step = _torch_run(torch, net, n, True, False, True, False, capturable=True)
+    side, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):
+            step()
+    torch.cuda.current_stream().wait_stream(side)
+    with torch.cuda.graph(graph):
+        step()
+    return graph.replay
 
 
 def torch_runs(torch: Any, net: Net, n: int, training: bool) -> dict[str, Run]:

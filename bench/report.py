@@ -65,7 +65,8 @@ def _text(value: float | None, form: str = ".2f") -> str:
     return "" if value is None else format(value, form)
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """In a unit that suits."""
     return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
@@ -82,7 +83,8 @@ def _origin(result: Result) -> str:
     return "\n\n".join(lines)
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """In Markdown."""
     head = list(columns)
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
@@ -103,17 +105,17 @@ def cases_table(result: Result) -> str:
                 line = (
                     f"{row['op']} {row['label']}",
                     name,
-                    _time(floor) if floor else "",
-                    _time(seconds),
+                    time_text(floor) if floor else "",
+                    time_text(seconds),
                     f"{spread(row['seconds'][name]):.0%}",
-                    _time(max(seconds - floor, 0.0)) if floor else "",
+                    time_text(max(seconds - floor, 0.0)) if floor else "",
                     _text(share, ".0%"),
                     best[1] if best else "",
                     _text(best[0] if best else None),
                     _text(plain[0] if plain else None),
                 )
                 lines.append(line)
-        text += [f"### {group or 'other ops'}", _table(columns, lines)]
+        text += [f"### {group or 'other ops'}", table(columns, lines)]
     return "\n\n".join(text)
 
 
@@ -133,7 +135,7 @@ def groups_table(result: Result) -> str:
                 texts = [_text(geometric_mean(x), f) if x else "" for x, f in zip(means, _FORMS, strict=True)]
                 lines.append((group or "other ops", name, str(len(rows)), *texts))
     columns = ("group", "ours", "cases", "of the floor", "best peer / ours", "torch / ours", "without faults / ours")
-    return f"{_origin(result)}\n\n{_table(columns, lines)}"
+    return f"{_origin(result)}\n\n{table(columns, lines)}"
 
 
 _FORMS = (".0%", ".2f", ".2f", ".2f")
@@ -156,13 +158,13 @@ def steps_table(result: Result) -> str:
                 for other, seconds in times.items()
                 if other.startswith(kind) and (compiled is None or ("compile" in other) == compiled)
             ]
-            return f"{_time(min(found))} ({min(found) / own:.1f}x)" if found else ""
+            return f"{time_text(min(found))} ({min(found) / own:.1f}x)" if found else ""
 
         kind = "step" if row["op"] == "training_step" else "inference"
         peers = (best("torch ", False), best("torch ", True), best("jax ", None), best("numpy ", None))
-        lines.append((f"{row['label']}, {kind}", _time(times[name]), *peers))
+        lines.append((f"{row['label']}, {kind}", time_text(times[name]), *peers))
     columns = (f"{most} threads", "nnlite", "PyTorch eager", "PyTorch compiled", "JAX", "NumPy, the book's way")
-    return f"{_origin(result)}\n\n{_table(columns, lines)}"
+    return f"{_origin(result)}\n\n{table(columns, lines)}"
 
 
 class Targets:
@@ -267,8 +269,8 @@ def targets_table(result: Result) -> str:
     """All targets, and how many are met."""
     lines = [line for name in _names(result) for line in Targets(result, name).lines]
     met = sum(line[-1] == "yes" for line in lines)
-    table = _table(("target", "ours", "wanted", "measured", "met"), lines)
-    return f"{_origin(result)}\n\n{met} of {len(lines)} are met.\n\n{table}"
+    text = table(("target", "ours", "wanted", "measured", "met"), lines)
+    return f"{_origin(result)}\n\n{met} of {len(lines)} are met.\n\n{text}"
 
 
 def merge(results: list[Result]) -> list[Result]:
@@ -276,28 +278,38 @@ def merge(results: list[Result]) -> list[Result]:
     merged: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda result: result["machine"]["date"]):
         backends = {name.split()[0] for row in result["rows"] for name in row["seconds"] if name.startswith("cpu_")}
-        into = merged.setdefault((result["machine"]["cpu"], *sorted(backends)), {"runs": [], "rows": {}})
+        machine = result["machine"].get("gpu", result["machine"]["cpu"])
+        into = merged.setdefault((machine, *sorted(backends)), {"runs": [], "rows": {}})
         into["runs"].append(result)
         into["rows"] |= {(row["op"], row["label"]): row for row in result["rows"]}
     return [{**result, "rows": list(result["rows"].values())} for result in merged.values()]
 
 
 def write(files: list[Path]) -> int:
-    """Rewrite what stands between the markers, from the given files or the newest in bench/results."""
+    """Rewrite what stands between the markers, from the given files.
+
+    If none is given: from the newest of the CPU and all of GPUs in bench/results.
+    """
+    from . import gpu_report  # which uses this module
+
     loaded = [json.loads(file.read_text()) for file in files or (HERE / "results").glob("*.json")]
     if not loaded:
         print("bench: no JSON file given and none in bench/results")
         return 1
-    results = merge(loaded if files else [max(loaded, key=lambda result: result["machine"]["date"])])
-    tables = {
-        name: "\n\n".join(map(make, results))
-        for name, make in (
-            ("steps", steps_table),
-            ("targets", targets_table),
-            ("groups", groups_table),
-            ("cases", cases_table),
-        )
-    }
+    gpu = [result for result in loaded if "gpu" in result["machine"]]
+    cpu = [result for result in loaded if "gpu" not in result["machine"]]
+    tables = {"gpu": gpu_report.section(gpu)} if gpu else {}
+    if cpu:
+        results = merge(cpu if files else [max(cpu, key=lambda result: result["machine"]["date"])])
+        tables |= {
+            name: "\n\n".join(map(make, results))
+            for name, make in (
+                ("steps", steps_table),
+                ("targets", targets_table),
+                ("groups", groups_table),
+                ("cases", cases_table),
+            )
+        }
     for path in (HERE.parent / "README.md", HERE / "RESULTS.md"):
         before = text = path.read_text() if path.exists() else ""
         for name, table in tables.items():

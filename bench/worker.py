@@ -11,15 +11,15 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 
 from . import harness
-from .harness import Case, Run, Timer, copy_bandwidth, settle, ways
+from .harness import Case, Run, Sizes, Timer, copy_bandwidth, settle, ways
 
 # Page faults on fresh buffers, taken away: freed memory is never given back to the system.
 NO_FAULTS = "glibc.malloc.trim_threshold=8589934592:glibc.malloc.mmap_threshold=8589934592"
@@ -49,8 +49,13 @@ def environment(kind: str, threads: list[int], avx2: bool) -> dict[str, str]:
     return values
 
 
-def cases(ops: list[str], tiny: bool, only: str = "") -> Iterator[Case]:
-    """The cases of all ``bench_*.py``, or of the named ops and labels; the same in every worker."""
+def cases(
+    ops: Sequence[str], tiny: bool, only: str = "", sizes: Mapping[str, Sizes] = MappingProxyType({})
+) -> Iterator[Case]:
+    """The cases of all ``bench_*.py``, or of the named ops and labels; the same in every worker.
+
+    ``sizes`` are taken in place of a module's own.
+    """
 
     def wanted(case: Case) -> bool:
         return not ops or any(case.op.startswith(op) for op in ops)
@@ -59,7 +64,9 @@ def cases(ops: list[str], tiny: bool, only: str = "") -> Iterator[Case]:
         if info.name.startswith("bench_"):
             module = importlib.import_module(f"bench.{info.name}")
             if tiny or any(wanted(case) for case in module.cases(True)):  # big arrays are made only where needed
-                yield from (case for case in module.cases(tiny) if wanted(case) and only in case.label)
+                yield from (
+                    case for case in module.cases(tiny, sizes.get(info.name, ())) if wanted(case) and only in case.label
+                )
 
 
 class Variant(NamedTuple):

@@ -22,21 +22,53 @@ static inline T fold(T* lane) {
   return lane[0];
 }
 
-// The sum of f(x[i]…) over one chunk, n <= 4096; f takes vectors and scalars alike.
+// Calls f(v) for v = 0 .. N - 1, each a constant: an array that only such v index stays in registers.
+template <int N, class F>
+__attribute__((always_inline)) static inline void unrolled(F f) {
+  if constexpr (N > 0) {
+    unrolled<N - 1>(f);
+    f(N - 1);
+  }
+}
+
+// The same of lanes in vectors.
+template <int N, class T>
+__attribute__((always_inline)) static inline T fold(Vec<T>* acc) {
+  if constexpr (N > 1) {
+    unrolled<N / 2>([=](int v) __attribute__((always_inline)) { acc[v] += acc[v + N / 2]; });
+    return fold<N / 2, T>(acc);
+  }
+  constexpr int W = kLanes<T>;
+  Vec<T> sum = acc[0];
+  if constexpr (W >= 16) sum += move_down<T>(sum, 8);
+  if constexpr (W >= 8) sum += move_down<T>(sum, 4);
+  if constexpr (W >= 4) sum += move_down<T>(sum, 2);
+  sum += move_down<T>(sum, 1);
+  return sum[0];
+}
+
+// The sum of f(x[i]…) over one chunk, n <= 4096; f takes vectors.
 template <class T, class F, class... Pointers>
 static inline T chunk_sum(int64_t n, F f, const Pointers*... x) {
-  constexpr int kVecs = kSumLanes / kLanes<T>;
-  Vec<T> acc[kVecs] = {};
+  constexpr int W = kLanes<T>, kVecs = kSumLanes / W;
+  Vec<T> acc[kVecs];
+  unrolled<kVecs>([&](int v) __attribute__((always_inline)) { acc[v] = Vec<T>{}; });
   int64_t i = 0;
   for (; i + kSumLanes <= n; i += kSumLanes) {
-#pragma GCC unroll 16
-    for (int v = 0; v < kVecs; ++v) acc[v] += f(load(x + i + v * kLanes<T>)...);
+    unrolled<kVecs>([&](int v) __attribute__((always_inline)) { acc[v] += f(load(x + i + v * W)...); });
   }
-  T lane[kSumLanes];
-#pragma GCC unroll 16
-  for (int v = 0; v < kVecs; ++v) store(lane + v * kLanes<T>, acc[v]);
-  for (int j = 0; i < n; ++i, ++j) lane[j] += f(x[i]...);
-  return fold(lane);
+  // Lanes behind the end take +0, which changes no sum that begins with +0.
+  if (i < n) {
+    unrolled<kVecs>([&](int v) __attribute__((always_inline)) {
+      const int64_t rest = n - i - v * W;
+      if (rest >= W) {
+        acc[v] += f(load(x + i + v * W)...);
+      } else if (rest > 0) {
+        acc[v] += first_lanes<T>(f(load(x + i + v * W, Lanes(0, rest))...), rest);
+      }
+    });
+  }
+  return fold<kVecs, T>(acc);
 }
 
 // Takes numbers one by one and sums them by the rule: for the chunk sums of a long sequence, and for the planes of a

@@ -158,6 +158,19 @@ static inline Vec<T> pick_lanes(Vec<T> a, Vec<T> b, From from) {
   for (int i = 0; i < kLanes<T>; ++i) lanes[i] = from(i);
   return __builtin_shuffle(a, b, lanes);
 }
+// Lane i is lane i + shift of v, for i + shift < kLanes<T>.
+template <class T>
+static inline Vec<T> move_down(Vec<T> v, int shift) {
+  return pick_lanes<T>(v, v, [=](int i) { return (i + shift) % kLanes<T>; });
+}
+// The first n lanes of v, and the others of `rest`.
+template <class T>
+static inline Vec<T> first_lanes(Vec<T> v, int64_t n, Vec<T> rest = Vec<T>{}) {
+  using Index = std::conditional_t<sizeof(T) == 4, int32_t, int64_t>;
+  typename LaneIndex<T>::type lane;
+  for (int i = 0; i < kLanes<T>; ++i) lane[i] = i;
+  return lane < static_cast<Index>(n) ? v : rest;
+}
 // a[0], a[2], ..., b[0], b[2], ... and a[1], a[3], ..., b[1], b[3], ...
 template <class T>
 static inline Vec<T> even_lanes(Vec<T> a, Vec<T> b) {
@@ -167,6 +180,23 @@ template <class T>
 static inline Vec<T> odd_lanes(Vec<T> a, Vec<T> b) {
   return pick_lanes<T>(a, b, [](int i) { return 2 * i + 1; });
 }
+// Of 2 * kLanes<T> elements the even and the odd ones.
+template <class T>
+static inline void load_apart(const T* p, Vec<T>& even, Vec<T>& odd) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    // Shuffles across the halves of a vector take longer than loads of halves.
+    const __m256 a = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps(p + 8), 1);
+    const __m256 b = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p + 4)), _mm_loadu_ps(p + 12), 1);
+    even = _mm256_shuffle_ps(a, b, 0x88);
+    odd = _mm256_shuffle_ps(a, b, 0xdd);
+    return;
+  }
+#endif
+  const Vec<T> a = load(p), b = load(p + kLanes<T>);
+  even = even_lanes<T>(a, b);
+  odd = odd_lanes<T>(a, b);
+}
 // a[0], b[0], a[1], b[1], ...: the first and the second vector of it.
 template <class T>
 static inline Vec<T> interleave_first(Vec<T> a, Vec<T> b) {
@@ -175,6 +205,21 @@ static inline Vec<T> interleave_first(Vec<T> a, Vec<T> b) {
 template <class T>
 static inline Vec<T> interleave_second(Vec<T> a, Vec<T> b) {
   return pick_lanes<T>(a, b, [](int i) { return (i + kLanes<T>) / 2 + i % 2 * kLanes<T>; });
+}
+
+// The inverse of load_apart.
+template <class T>
+static inline void store_together(T* p, Vec<T> even, Vec<T> odd) {
+#if defined(__AVX2__) && !defined(__AVX512F__)
+  if constexpr (sizeof(T) == 4) {
+    const __m256 a = _mm256_unpacklo_ps(even, odd), b = _mm256_unpackhi_ps(even, odd);
+    store<float>(p, _mm256_permute2f128_ps(a, b, 0x20));
+    store<float>(p + 8, _mm256_permute2f128_ps(a, b, 0x31));
+    return;
+  }
+#endif
+  store(p, interleave_first<T>(even, odd));
+  store(p + kLanes<T>, interleave_second<T>(even, odd));
 }
 
 }  // namespace nnlite

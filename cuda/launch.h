@@ -11,10 +11,13 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
+#include <tuple>
 #include <type_traits>
 
 #include "arith.h"
 #include "device.h"
+#include "recording.h"
 
 namespace nnlite {
 
@@ -58,24 +61,56 @@ bool aligned(const Pointers*... p) {
 
 static inline int64_t blocks_for(int64_t n, int64_t per_block) { return (n + per_block - 1) / per_block; }
 
-// Starts kernel(args...) on the current stream; `name` is for errors, `shared` the size of its shared_memory struct.
+// How a kernel is started, apart from its arguments; `name` is for errors, `shared` the size of its shared_memory
+// struct.
+template <class... P>
+struct Launcher {
+  const char* name;
+  void (*kernel)(P...);
+  Extent grid, block;
+  size_t shared;
+
+  void operator()(const P&... args) const {
+#if defined(__CUDACC__)
+    device::check_launch(name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared);
+    if (shared > 48 * 1024) device::allow_shared(name, reinterpret_cast<const void*>(kernel), shared);
+    const auto size = [](Extent e) {
+      return dim3(static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z));
+    };
+    kernel<<<size(grid), size(block), shared, static_cast<cudaStream_t>(device::stream())>>>(args...);
+    device::after_launch(name);
+#else
+    const auto body = [&] { kernel(args...); };
+    sim::run(
+        name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared,
+        [](const void* context) { (*static_cast<const decltype(body)*>(context))(); }, &body);
+#endif
+  }
+};
+
+// Starts kernel(args...) on the current stream.
 template <class... P>
 void launch(const char* name, void (*kernel)(P...), Extent grid, Extent block, size_t shared,
             std::type_identity_t<P>... args) {
-#if defined(__CUDACC__)
-  device::check_launch(name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared);
-  if (shared > 48 * 1024) device::allow_shared(name, reinterpret_cast<const void*>(kernel), shared);
-  const auto size = [](Extent e) {
-    return dim3(static_cast<unsigned>(e.x), static_cast<unsigned>(e.y), static_cast<unsigned>(e.z));
-  };
-  kernel<<<size(grid), size(block), shared, static_cast<cudaStream_t>(device::stream())>>>(args...);
-  device::after_launch(name);
-#else
-  const auto body = [&] { kernel(args...); };
-  sim::run(
-      name, {grid.x, grid.y, grid.z}, {block.x, block.y, block.z}, shared,
-      [](const void* context) { (*static_cast<const decltype(body)*>(context))(); }, &body);
-#endif
+  if (refreshing() != nullptr) return;
+  const Launcher<P...> start{name, kernel, grid, block, shared};
+  start(args...);
+  if (recording() != nullptr) recording()->add([=] { start(args...); });
+}
+
+// The same for a kernel whose argument number kScalars changes whenever a recorded step is replayed.
+template <size_t kScalars, class... P>
+void launch_varying(const char* name, void (*kernel)(P...), Extent grid, Extent block, size_t shared,
+                    std::type_identity_t<P>... args) {
+  auto held = std::make_shared<std::tuple<P...>>(args...);
+  auto& scalars = std::get<kScalars>(*held);
+  static_assert(std::is_trivially_copyable_v<std::remove_reference_t<decltype(scalars)>>);
+  if (refreshing() != nullptr) return refreshing()->refresh(&scalars, sizeof scalars);
+  const Launcher<P...> start{name, kernel, grid, block, shared};
+  start(args...);
+  if (recording() != nullptr) {
+    recording()->add_varying([=] { std::apply(start, *held); }, held, &scalars, sizeof scalars);
+  }
 }
 
 // Device memory for the length of a scope on the host; kernels launched inside it may use it.

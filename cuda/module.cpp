@@ -3,6 +3,8 @@
 
 #include "array.h"
 #include "bindings.inc"
+#include "ops/rows.h"
+#include "recording.h"
 #if defined(NNLITE_SIMULATOR)
 #include "sim/sim.h"
 #endif
@@ -30,6 +32,7 @@ ElementType element_type(const char* op, const py::dtype& dtype) {
 
 void check_device(int index) {
   const int count = device::count();
+  check(count > 0, "cuda: there is no device: ", device::why_none());
   check(index >= 0 && index < count, "cuda: device ", index, " does not exist; there ", count == 1 ? "is " : "are ",
         count, count == 1 ? " (cuda:0)" : " from cuda:0 on");
 }
@@ -39,7 +42,7 @@ DeviceArray from_numpy(const py::array& x, int index) {
   const ElementType type = element_type("array", x.dtype());
   const py::array in_order = py::array::ensure(x, py::array::c_style);
   DeviceArray y("array", type, Shape(x.shape(), x.shape() + x.ndim()), index);
-  run([&, from = in_order.data()] { device::copy_to_device(y.data, from, y.bytes()); });
+  run([&, from = in_order.data()] { device::upload(y.data, from, y.bytes()); });
   return y;
 }
 
@@ -52,13 +55,13 @@ py::array to_numpy(const DeviceArray& x) {
 DeviceArray zeros(const Shape& shape, const py::dtype& dtype, int index) {
   check_device(index);
   DeviceArray y("zeros", element_type("zeros", dtype), shape, index);
-  run([&] { device::fill_zero(y.data, y.bytes()); });
+  run([&] { device::clear(y.data, y.bytes()); });
   return y;
 }
 
 DeviceArray copy(const DeviceArray& x) {
   DeviceArray y("copy", x.type, x.shape, x.device());
-  run([&] { device::copy_on_device(y.data, x.data, x.bytes()); });
+  run([&] { device::move(y.data, x.data, x.bytes()); });
   return y;
 }
 
@@ -72,7 +75,7 @@ void assign(DeviceArray& x, const py::object& from_object) {
   }
   check(from.shape == x.shape, "assign: x has shape ", show(from.shape), " but the array has shape ", show(x.shape));
   check(from.device() == x.device(), "assign: x is on cuda:", from.device(), " but the array is on cuda:", x.device());
-  run([&] { device::copy_on_device(x.data, from.data, x.bytes()); });
+  run([&] { device::move(x.data, from.data, x.bytes()); });
 }
 
 DeviceArray reshape(const DeviceArray& x, const py::args& sizes) {
@@ -129,6 +132,45 @@ py::object item(const DeviceArray& x) {
   return to_numpy(x).attr("item")();
 }
 
+// What the training loop does to batches, in place of NumPy's indexing, argmax and comparison.
+DeviceArray take(const py::object& x_object, const py::object& index_object) {
+  const DeviceArray& x = require_array("take", "x", x_object);
+  const Labels index("take", "index", index_object);
+  check(!x.shape.empty(), "take: x must have at least 1 dimension, got shape ", show(x.shape));
+  Shape shape = x.shape;
+  const int64_t count = shape[0], row = count == 0 ? 0 : static_cast<int64_t>(x.bytes()) / count;
+  shape[0] = index.size();
+  DeviceArray y("take", x.type, shape, x.device());
+  const int64_t number = device::fault_number("take", "index", "row");
+  run([&] { take_rows(x.data, count, row, index.data(), index.size(), number, y.data); });
+  return y;
+}
+
+Array argmax(const py::object& x_object) {
+  const Input x("argmax", "x", x_object, 2, "(N, K)");
+  check(x[1] >= 1, "argmax: x must have at least 1 column, got shape ", show(x.shape()));
+  return by_dtype(x.is_double(), [&]<class T>(T) {
+    Output<int64_t> y("argmax", {x[0]});
+    run([&, to = y.data()] { argmax_rows(x.as<T>(), x[0], x[1], to); });
+    return y.array();
+  });
+}
+
+Array count_equal_op(const py::object& a_object, const py::object& b_object) {
+  const Labels a("count_equal", "a", a_object), b("count_equal", "b", b_object);
+  check(a.size() == b.size(), "count_equal: a has ", a.size(), " elements but b has ", b.size());
+  Output<int64_t> count("count_equal", {});
+  run([&, to = count.data()] { count_equal(a.data(), b.data(), a.size(), to); });
+  return count.array();
+}
+
+// Raised at the next synchronisation: "the loss is nan in `where`, step `step`".
+void check_finite_op(const py::object& x_object, const std::string& where, int64_t step) {
+  const Input x("check_finite", "x", x_object, 0, "()");
+  const int64_t number = device::fault_number("the loss", where.c_str(), "finite");
+  by_dtype(x.is_double(), [&]<class T>(T) { run([&] { check_finite(x.as<T>(), step, number); }); });
+}
+
 void bind_array(py::module_& m) {
   py::class_<DeviceArray> array(m, "Array", py::module_local(),
                                 "An array in device memory, in C order. ``x.numpy()`` copies it to the host.");
@@ -153,10 +195,26 @@ void bind_array(py::module_& m) {
              if (x.shape.empty()) throw py::type_error("len() of an array without dimensions");
              return x.shape[0];
            })
+      .def(
+          "shares_memory", [](const DeviceArray& x, const DeviceArray& y) { return x.buffer == y.buffer; },
+          py::arg("other"), "Whether both lie in the same block of device memory.")
+      .def("__copy__", copy)
+      .def(
+          "__deepcopy__", [](const DeviceArray& x, const py::object&) { return copy(x); }, py::arg("memo"))
       .def("__array__", [](const DeviceArray&, const py::args&, const py::kwargs&) {
         throw py::type_error("an array in device memory is no NumPy array; use x.numpy()");
       });
   bind_exchange(m, array);
+}
+
+void bind_recording(py::module_& m) {
+  py::class_<Recording>(m, "_Recording", py::module_local())
+      .def(py::init<>())
+      .def("begin", &Recording::begin)
+      .def("end", &Recording::end)
+      .def("begin_refresh", &Recording::begin_refresh)
+      .def("end_refresh", &Recording::end_refresh)
+      .def("replay", [](Recording& r) { run([&] { r.replay(); }); });
 }
 
 void register_errors() {
@@ -165,6 +223,8 @@ void register_errors() {
       if (p) std::rethrow_exception(p);
     } catch (const FoundByKernel& e) {
       PyErr_SetString(PyExc_ValueError, e.what());
+    } catch (const NotFinite& e) {
+      PyErr_SetString(PyExc_FloatingPointError, e.what());
     } catch (const OutOfDeviceMemory& e) {
       PyErr_SetString(PyExc_MemoryError, e.what());
     } catch (const DeviceError& e) {
@@ -180,8 +240,18 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
   using namespace nnlite;
   register_errors();
   bind_array(m);
+  bind_recording(m);
   bind_all(m);
+#if defined(NNLITE_SIMULATOR)
+  m.attr("_DEVICE") = "cuda_sim";
+#else
+  m.attr("_DEVICE") = "cuda";
+#endif
   m.def("_from_numpy", from_numpy, py::arg("x"), py::arg("device"));
+  m.def("_take", take, py::arg("x"), py::arg("index"));
+  m.def("_argmax", argmax, py::arg("x"));
+  m.def("_count_equal", count_equal_op, py::arg("a"), py::arg("b"));
+  m.def("_check_finite", check_finite_op, py::arg("x"), py::arg("where"), py::arg("step"));
   m.def("_zeros", zeros, py::arg("shape"), py::arg("dtype"), py::arg("device"));
   m.def("_device_count", device::count);
   m.def("_why_none", device::why_none);
@@ -191,6 +261,17 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
   m.def("_reset_peak", device::reset_peak);
   m.def("_release_cached", device::release_cached);
   m.def("_check_device", check_device, py::arg("index"));
+  m.def("_record_event", device::record_event);
+  m.def(
+      "_elapsed_ms",
+      [](int64_t first, int64_t last) {
+        double ms = 0;
+        run([&] { ms = device::elapsed_ms(first, last); });
+        return ms;
+      },
+      py::arg("first"), py::arg("last"));
+  m.def("_device_name", device::name, py::arg("index"));
+  m.def("_l2_bytes", device::l2_bytes, py::arg("index"));
 #if defined(NNLITE_SIMULATOR)
   m.def(
       "_set_order",
@@ -202,5 +283,14 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
       },
       py::arg("order"), py::arg("seed") = 0);
   m.def("_set_memory_limit", sim::set_memory_limit, py::arg("bytes"));
+  m.def(
+      "_planted",
+      [](const std::string& name, const py::object& x_object, const py::object& y_object) {
+        const Input x("_planted", "x", x_object);
+        InPlace y("_planted", "y", y_object);
+        run([&, to = y.as<float>()] { sim::planted(name, x.as<float>(), to); });
+      },
+      py::arg("name"), py::arg("x"), py::arg("y"));
+  m.def("_set_multiprocessors", sim::set_multiprocessors, py::arg("number"));
 #endif
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import sys
 from collections.abc import Iterator
@@ -16,8 +15,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 from device import OnDevice
 from nnlite import backend as _switch
 from nnlite.backend import available, ops
+from nnlite.cuda import is_available
 
-DEVICES = [name for name in ("cuda_sim",) if importlib.util.find_spec(f"nnlite._{name}")]
+DEVICES = [name for name in ("cuda_sim", "cuda") if is_available(name)]
 
 
 @pytest.fixture(params=[*available(), *DEVICES])
@@ -34,3 +34,15 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     with _switch(request.param):
         name = request.param if request.param == "reference" else f"_{request.param}"
         yield importlib.import_module(f"nnlite.{name}")
+
+
+@pytest.fixture
+def small_device(backend: ModuleType) -> Iterator[None]:
+    """The simulator shows a single multiprocessor, which any problem fills: kernels for large problems are chosen."""
+    show = getattr(backend, "_set_multiprocessors", None)
+    if show is None:
+        yield
+        return
+    show(1)
+    yield
+    show(132)

@@ -65,7 +65,8 @@ class OnDevice(ModuleType):
         try:
             result = op(*there, **{name: upload(x) for name, x in options.items()})
         except TypeError as error:  # here, NumPy's arrays stand for the device's
-            raise TypeError(str(error).replace("nnlite.cuda.Array", "numpy.ndarray")) from None
+            text = str(error).replace("got nnlite.cuda.Array", "got ndarray")
+            raise TypeError(text.replace("nnlite.cuda.Array", "numpy.ndarray")) from None
         self._module._synchronize()  # raises what kernels found
         if write_back:  # optimizers change the arrays of their lists in place
             for here, on_device in lists:

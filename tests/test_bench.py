@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import nnlite as nl
@@ -21,6 +22,8 @@ from nnlite.backend import name as backend_name
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 command_line = importlib.import_module("bench.__main__")
+gpu = importlib.import_module("bench.gpu")
+gpu_report = importlib.import_module("bench.gpu_report")
 harness = importlib.import_module("bench.harness")
 nets = importlib.import_module("bench.nets")
 worker = importlib.import_module("bench.worker")
@@ -194,6 +197,80 @@ def test_targets() -> None:
     assert lines["gemm over the best of OpenBLAS and MKL, geometric mean"] == ("1.10", "1.30", "yes")
     two = {line[0]: line[2:] for line in report.Targets({"rows": [row]}, "cpu_avx2 t2").lines}
     assert two["gemm: gain of 2 threads over the floor's gain, geometric mean"] == ("0.90", "1.06", "yes")
+
+
+def test_the_gpu_command_on_the_simulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sim = pytest.importorskip("nnlite._cuda_sim")
+    if missing := set(reference.__all__) - set(dir(sim)):
+        pytest.skip(f"ops without a CUDA kernel: {', '.join(sorted(missing))}")
+    file = tmp_path / "gpu.json"
+    assert gpu.main(["--device", "cuda_sim", "--tiny", "--rounds", "2", "--json", str(file)]) == 0
+    result = json.loads(file.read_text())
+    assert result["wrong"] == []
+    assert result["checks"]["passed"] > 0
+    assert result["sanitize"]["simulator"]["calls"] > 100
+    assert {row["group"] for row in result["rows"]} >= {"gemm", "conv2d forward", "losses", "training step"}
+    captured = [row["seconds"]["nnlite captured"] for row in result["rows"] if row["op"] == "training_step"]
+    assert [len(values) for values in captured] == [2, 2, 2]
+    text = "<!-- bench:gpu begin -->old<!-- bench:gpu end --><!-- bench:steps begin -->CPU<!-- bench:steps end -->"
+    (tmp_path / "RESULTS.md").write_text(text)
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    assert report.write([file]) == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "| tests on the device | all pass | " in text
+    assert "| relu_forward 77 | " in text
+    assert "| residual, batch 4 | " in text
+    assert "WRONG" not in text
+    assert "old" not in text
+    assert ">CPU<" in text
+
+
+def test_targets_of_a_gpu() -> None:
+    def row(op: str, label: str, ours: float, **values: Any) -> dict[str, Any]:
+        common = {"group": op, "flops": 0.0, "bytes": 0.0, "floors": {"nnlite": 0.95}, "wrong": []}
+        return {"op": op, "label": label, **common, "seconds": {"nnlite": [ours], **values.pop("peers", {})}, **values}
+
+    kernels = {"torch": ["implicit_gemm"], "torch benchmark": ["gemm", "winograd_2x2"], "torch TF32": ["hmma"]}
+    peers = {"torch": [2.0], "torch benchmark": [0.5], "torch TF32": [0.1]}
+    small = {"nnlite eager": [9.0], "nnlite captured": [1.0], "torch eager": [6.0], "torch eager channels_last": [4.0]}
+    rows = [
+        row("gemm", "4096x4096x4096 nn", 1.0, flops=1e12, peers={"torch": [1.1]}),
+        row("gemm", "1x8x8 nn", 1.0, flops=1.0, peers={"torch": [0.8]}),
+        row("conv2d", "a", 1.0, group="conv2d forward", flops=50e12, peers=peers, kernels=kernels),
+        row("add", "large", 1.0, bytes=2e9),
+        row("add", "small", 2.0, bytes=2e6),
+        row("training_step", "MLP 784-50-10, batch 100", 1.0) | {"seconds": small, "floors": {"nnlite captured": 0.1}},
+    ]
+    found = {what: (measured, met) for what, _, measured, met in gpu_report.targets(rows, [])}
+    assert found == {
+        "gemm 4096³ over cuBLAS": ("1.10", "yes"),
+        "gemm over cuBLAS, least": ("0.80 (1x8x8 nn; 1 of 2 below)", "no"),
+        "conv2d forward over cuDNN's direct and implicit-GEMM kernels, geometric mean": ("2.00 (1 of 1 shapes)", "yes"),
+        "conv2d forward of at least 5 GFLOP, TFLOP/s, least": ("50 (a)", "yes"),
+        "add from 1 GB on, share of the copy bandwidth, least": ("95% (large)", "yes"),
+        "MLP 784-50-10, batch 100, captured step": ("4.00x", "no"),
+    }
+
+
+def test_failures_on_a_gpu_are_the_exit_status() -> None:
+    checks = {"passed": 9, "failed": 1, "error": 0, "finished": True}
+    racecheck = {"errors": 2, "calls": 7}
+    result = {"wrong": ["gemm x: differ"], "checks": checks, "sanitize": {"racecheck": racecheck}}
+    assert gpu_report.problems(result) == [
+        "gemm x: differ",
+        "tests on the device: 9 passed, 1 failed",
+        "errors of racecheck: 2 in 7 calls",
+    ]
+
+
+def test_traffic_of_ops() -> None:
+    x, flags = np.zeros(10, np.float32), np.zeros(10, np.uint8)
+    lists = ([x], [x], [x], [x])
+    assert gpu.traffic(harness.Case("dropout_forward", "", (x, 0.5)), (x, flags), 0) == 90
+    assert gpu.traffic(harness.Case("adam_update", "", lists), None, 0) == 280
+    normalise = harness.Case("batchnorm_training_forward", "", (x, x[:1], x[:1]))
+    assert gpu.traffic(normalise, (x, x[:1], x[:1]), 39) == 136
+    assert gpu.traffic(normalise, (x, x[:1], x[:1]), 40) == 96
 
 
 def test_a_later_run_replaces_rows_of_an_earlier_one() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import nnlite as nl
 from nnlite import backend as switch
-from nnlite import cli, info
+from nnlite import cli, cuda
 from nnlite.backend import available, names
 
 
@@ -72,7 +72,7 @@ def test_mnist_in_two_epochs(tmp_path: Path) -> None:
         ),
         (["train", "--threads", "0"], "argument --threads: must be an integer from 1 to 1024, got '0'"),
         (["train", "--data", "cifar"], "argument --data: invalid choice: 'cifar'"),
-        (["train", "--device", "tpu"], "argument --device: invalid choice: 'tpu'"),
+        (["train", "--device", "tpu"], "argument --device: must be cpu, cuda or cuda:N, got 'tpu'"),
         (["replay"], "required: RUN_FOLDER"),
         (["diff", "a"], "required: RUN_FOLDER"),
     ],
@@ -89,7 +89,7 @@ def test_refusals_are_one_sentence(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["train", "--device", "cuda"]) == 2
-    assert capsys.readouterr().err == f"nnlite train: --device cuda is not available: {info.CUDA_REASON}\n"
+    assert capsys.readouterr().err == f"nnlite train: device 'cuda' cannot be used: {cuda.reason()}\n"
     assert cli.main(["train", "--data", "mnist", "--data-dir", str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith("nnlite train: mnist: put train-images-idx3-ubyte.gz, train-labels")
     (tmp_path / "file").touch()
@@ -124,7 +124,11 @@ def test_info(tmp_path: Path) -> None:
     assert all(state["available"] == (state["reason"] is None) for state in facts["backends"].values())
     assert facts["threads"]["count"] == 3
     assert facts["threads"]["reason"] == "NNLITE_NUM_THREADS asks for it"
-    assert facts["cuda"] == {"available": False, "reason": info.CUDA_REASON}
+    assert facts["cuda"] == {
+        "available": cuda.is_available(),
+        "reason": cuda.reason(),
+        "devices": cuda.device_count(),
+    }
     assert facts["cpu"]
 
 
@@ -134,7 +138,7 @@ def test_info_for_readers(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.startswith(f"nnlite {nl.__version__}, numerics version {nl.NUMERICS}\n")
     assert "  reference     runs: " in text
-    assert f"  cuda          absent: {info.CUDA_REASON}" in text
+    assert f"  cuda          {'can run' if cuda.is_available() else f'absent: {cuda.reason()}'}" in text
     assert all(f"  {name:<13} " in text for name in names())
 
 

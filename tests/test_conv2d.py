@@ -326,6 +326,34 @@ def test_conv2d(
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("x_shape", "weight_shape", "options"),
+    [
+        ((1, 58, 16, 15), (124, 58, 3, 3), {"padding": 1}),
+        ((3, 20, 11, 20), (63, 20, 2, 3), {"padding": (1, 0), "stride": (1, 2)}),
+        ((2, 16, 9, 9), (32, 8, 3, 3), {"padding": 1, "groups": 2}),
+    ],
+)
+def test_conv2d_of_a_busy_device(
+    backend: ModuleType,
+    small_device: None,
+    x_shape: tuple[int, ...],
+    weight_shape: tuple[int, ...],
+    options: dict[str, Any],
+    dtype: npt.DTypeLike,
+) -> None:
+    x, weight, bias = numbers(x_shape, dtype, 1), numbers(weight_shape, dtype, 2), numbers(weight_shape[0], dtype, 3)
+    y = reference.conv2d_forward(x, weight, bias, **options)
+    assert_same_bits(backend.conv2d_forward(x, weight, bias, **options), y)
+    dy = numbers(y.shape, dtype, 4)
+    for op, args in (
+        ("conv2d_backward_data", (dy, weight, x_shape)),
+        ("conv2d_backward_weights", (dy, x, weight_shape)),
+    ):
+        assert_same_bits(getattr(backend, op)(*args, **options), getattr(reference, op)(*args, **options))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("values", [specials, zeros_and_ties])
 @pytest.mark.parametrize(
     "options", [{}, {"padding": 1}, {"stride": 2, "padding": 2, "dilation": 2}, {"groups": 2, "padding": 1}]

@@ -12,7 +12,7 @@ import pytest
 from compare import DTYPES, Refusal, assert_op, full, numbers, specials
 from support import assert_same_bits
 
-SHAPES = [(), (0,), (1,), (3,), (4,), (5,), (31,), (3, 5, 7), (2, 33), (1025,)]
+SHAPES = [(), (0,), (1,), (3,), (4,), (5,), (31,), (3, 5, 7), (2, 33), (1025,), (2051,)]
 
 REFUSALS: list[Refusal] = [
     (

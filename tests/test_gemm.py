@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pytest
 
 from compare import DTYPES, Refusal, assert_op, full, numbers, specials, zeros_and_ties
+from nnlite import reference
 from support import assert_same_bits
 
 # M, N, L
@@ -102,6 +103,21 @@ def test_gemm(backend: ModuleType, transpose_a: bool, transpose_b: bool, dtype: 
         a = numbers((length, m) if transpose_a else (m, length), dtype, 1)
         b = numbers((n, length) if transpose_b else (length, n), dtype, 2)
         assert_op(backend, "gemm", a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transpose", [False, True])
+@pytest.mark.parametrize(
+    "size", [(125, 250, 520), (120, 132, 35), (60, 250, 35), (140, 30, 521), (60, 60, 70), (5, 260, 530)]
+)
+def test_gemm_of_a_busy_device(
+    backend: ModuleType, small_device: None, size: tuple[int, int, int], transpose: bool, dtype: npt.DTypeLike
+) -> None:
+    m, n, length = size
+    a, b = numbers((m, length), dtype, 1), numbers((length, n), dtype, 2)
+    want = reference.gemm(a, b)
+    got = backend.gemm(a.T.copy() if transpose else a, b.T.copy() if transpose else b, transpose, transpose)
+    assert_same_bits(got, want)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

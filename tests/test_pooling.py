@@ -29,6 +29,18 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     ((1, 1, 4, 67), (2, 3), 1, (0, 1)),
     ((1, 1, 4, 131), 2, 2, 0),
     ((3, 5, 12, 33), 3, 2, 1),
+    *(((1, 2, 5, width), *window) for width in (15, 16, 17, 31, 32, 33, 34) for window in ((2, 2, 0), (3, 2, 1))),
+    *(((2, 1, 6, width), *window) for width in (7, 8, 9, 16, 17) for window in ((3, 1, 1), (3, 2, 0), (2, 1, 0))),
+    ((37, 5, 7, 5), 3, 2, 1),  # many planes at a time
+    ((1, 2, 25, 700), 3, 2, 1),  # few rows at a time
+    ((1, 2, 9, 2500), 3, (1, 2), 1),
+    ((1, 1, 3, 5000), (3, 5), 1, (1, 2)),
+    ((2, 2, 9, 20), (1, 2), (3, 2), 0),  # gaps between rows
+    ((2, 2, 9, 20), (2, 1), (2, 2), 0),  # gaps between columns
+    ((2, 2, 13, 17), 5, 2, 2),
+    ((1, 2, 12, 12), 7, 1, 3),  # more taps over an element than are tried
+    ((2, 2, 7, 7), 7, None, 0),
+    ((1, 2, 1, 3), 5, 1, 2),
     ((2, 3, 8, 9), 3, 2, 0),
     ((2, 2, 7, 8), 3, 2, 0),
     ((2, 2, 6, 8), 3, 2, 1),
@@ -232,6 +244,25 @@ def test_padding_is_never_chosen_by_the_maximum_and_counts_in_the_average(backen
     assert_same_bits(y, x)
     assert_same_bits(index, np.array([[[[3, 2], [1, 0]]]], np.int32))
     assert_same_bits(backend.avg_pool2d_forward(x, 2, 2, 1), x / np.float32(4))
+
+
+@pytest.mark.parametrize("window", [(2, 2, 1), (3, 2, 1), (3, 1, 1), (5, 3, 2), ((2, 3), (3, 1), (1, 0))])
+def test_infinite_windows_keep_their_first_tap(backend: ModuleType, window: tuple[Any, ...]) -> None:
+    x = np.full((2, 2, 9, 21), -np.inf, np.float32)
+    assert_op(backend, "max_pool2d_forward", x, *window)
+    x[1, 1, 3:, ::3] = np.nan
+    assert_op(backend, "max_pool2d_forward", x, *window)
+
+
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 1, 1), (7, 1, 3)])
+def test_an_index_anywhere_is_checked(backend: ModuleType, window: tuple[Any, ...]) -> None:
+    x = numbers((3, 2, 20, 40), np.float32)
+    y, index = backend.max_pool2d_forward(x, *window)
+    for place in (0, index.size // 2, index.size - 1):
+        wrong = index.copy()
+        wrong.reshape(-1)[place] = window[0] ** 2
+        with pytest.raises(ValueError, match=r"index holds \[\d+\] but a window has"):
+            backend.max_pool2d_backward(y, wrong, x.shape, *window)
 
 
 @pytest.mark.parametrize(("op", "args", "error", "message"), REFUSALS)

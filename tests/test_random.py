@@ -85,7 +85,7 @@ def test_normal_does_not_overflow_where_the_uniform_number_is_0() -> None:
     assert float(arith.log(np.array(1.0 - 0.0))) == 0.0
 
 
-@pytest.mark.parametrize("n", [0, 1, 2, 10, 1000])
+@pytest.mark.parametrize("n", [0, 1, 2, 10, 1000, 5000])
 def test_permutation_is_the_order_of_64_bit_draws(backend: ModuleType, n: int) -> None:
     order = backend.random_permutation(n, 5, 1, 1)
     assert order.dtype == np.int64
@@ -93,7 +93,7 @@ def test_permutation_is_the_order_of_64_bit_draws(backend: ModuleType, n: int) -
     assert order.tolist() == sorted(range(n), key=draws.__getitem__)
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (3, 5, 7)])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0, 4), (3, 5, 7), (1501,)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_backends_give_the_reference_bits(backend: ModuleType, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
     for seed, draw, stream in SEEDS:

@@ -26,11 +26,11 @@ GOLDEN = "58909842041b77d74b73cebbca69e3f334653c49f28d18f7386f25d809b5e81c"
 STEPS = 12
 
 
-def train() -> str:
+def train(device: str = "cpu") -> str:
     """Train a small network on data from nnlite's own generator; the hash of its weights."""
     nl.manual_seed(20)
-    x = nl.random.normal((48, 2, 9, 9))
-    t = nl.random.permutation(48, stream=nl.random.USER) % 5
+    x = nl.array(nl.random.normal((48, 2, 9, 9)), device)
+    t = nl.array(nl.random.permutation(48, stream=nl.random.USER) % 5, device)
     model = nn.Sequential(
         nn.Conv2d(2, 7, 3, padding=1),
         nn.BatchNorm2d(7),
@@ -41,7 +41,7 @@ def train() -> str:
         nn.Flatten(),
         nn.Dropout(0.25),
         nn.Linear(6 * 2 * 2, 5),
-    )
+    ).to(device)
     optimizer = optim.Adam(model.parameters(), lr=0.01, weight_decay=1e-3)
     loss = nn.CrossEntropyLoss()
     for step in range(STEPS):

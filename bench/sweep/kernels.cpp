@@ -1,6 +1,7 @@
 // The float32 functions of csrc/elementary.h over arrays, compiled by sweep.py once per instruction set; and what
 // nnlite.reference computes before it looks into its tables: the float64 functions, rounded.
 #include "elementary.h"
+#include "vector_exp.h"
 
 #define SWEEP_DIRECT(name)                                         \
   extern "C" void name##_direct(const float* x, float* y, int n) { \
@@ -25,6 +26,8 @@ SWEEP_DIRECT(exp)
 SWEEP_DIRECT(log)
 SWEEP_DIRECT(tanh)
 SWEEP_DIRECT(sigmoid)
+
+extern "C" void exp_vector(const float* x, float* y, int n) { nnlite::exp_above(x, 0.0f, y, n); }
 
 SWEEP_ROUNDED(exp)
 SWEEP_ROUNDED(log)

@@ -48,17 +48,17 @@ void statistics(BatchnormSize size, const T* x, T* mean, T* var) {
       squares[i] = sum<T>(size.p, square, plane);
     }
   });
-  parallel_for(0, size.c, grain_of(1 << 12, size.n), [&](int64_t begin, int64_t end) {
-    for (int64_t c = begin; c < end; ++c) {
-      RunningSum<T> total, spread;
-      for (int64_t n = 0; n < size.n; ++n) total.add(sums[n * size.c + c]);
-      mean[c] = total.total() / m;
-      for (int64_t n = 0; n < size.n; ++n) {
-        const T shift = sums[n * size.c + c] / p - mean[c];
-        spread.add(squares[n * size.c + c] + (shift * shift) * p);
-      }
-      var[c] = spread.total() / m;
-    }
+  each_channel_block<T>(size, [&](int64_t begin, int64_t end) {
+    const RowMajor<T> plane{sums.get() + begin, size.c}, square{squares.get() + begin, size.c};
+    T *const center = mean + begin, *const spread = var + begin;
+    column_sums(size.n, end - begin, plane, center);
+    for (int64_t j = 0; j < end - begin; ++j) center[j] = center[j] / m;
+    const auto term = [=](int64_t i, int64_t j) {
+      const T shift = plane(i, j) / p - center[j];
+      return square(i, j) + (shift * shift) * p;
+    };
+    column_sums(size.n, end - begin, term, spread);
+    for (int64_t j = 0; j < end - begin; ++j) spread[j] = spread[j] / m;
   });
 }
 
@@ -67,37 +67,45 @@ T reciprocal_root(T var, T eps) {
   return 1 / static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(var + eps) : __builtin_sqrt(var + eps));
 }
 
-// to[i] = f(i, c) for all elements i, c their channel; f takes what depends on the channel from arrays.
+// y[i] = f(c)(i) for all elements i, c their channel: f takes what depends on the channel out of arrays.
 template <class T, class F>
-void each_element(BatchnormSize size, F f) {
+void each_element(BatchnormSize size, T* y, F f) {
   if (size.p == 1) {
     parallel_for(0, size.n, grain_of(1 << 14, size.c), [=](int64_t begin, int64_t end) {
+      T* __restrict const to = y;
       for (int64_t n = begin; n < end; ++n) {
-        for (int64_t c = 0; c < size.c; ++c) f(n * size.c + c, c);
+        for (int64_t c = 0; c < size.c; ++c) to[n * size.c + c] = f(c)(n * size.c + c);
       }
     });
     return;
   }
   parallel_for(0, size.n * size.c, grain_of(1 << 14, size.p), [=](int64_t begin, int64_t end) {
+    T* __restrict const to = y;
+    int64_t c = begin % size.c;
     for (int64_t plane = begin; plane < end; ++plane) {
-      const int64_t c = plane % size.c;
-      for (int64_t i = plane * size.p; i < (plane + 1) * size.p; ++i) f(i, c);
+      const auto value = f(c);
+      for (int64_t i = plane * size.p; i < (plane + 1) * size.p; ++i) to[i] = value(i);
+      c = c + 1 < size.c ? c + 1 : 0;
     }
   });
 }
 
 template <class T>
 void normalise(BatchnormSize size, const T* x, const T* weight, const T* bias, const T* mean, const T* var, T eps,
-               T* __restrict y) {
+               T* y) {
   const Scratch<T> scales(size.c);
   for (int64_t c = 0; c < size.c; ++c) scales[c] = weight[c] * reciprocal_root(var[c], eps);
   const T* const scale = scales.get();
-  each_element<T>(size, [=](int64_t i, int64_t c) { y[i] = (x[i] - mean[c]) * scale[c] + bias[c]; });
+  each_element(size, y, [=](int64_t c) {
+    return [=, center = mean[c], factor = scale[c], shift = bias[c]](int64_t i) {
+      return (x[i] - center) * factor + shift;
+    };
+  });
 }
 
 template <class T>
 void backward(BatchnormSize size, bool training, const T* dy, const T* x, const T* weight, const T* mean, const T* var,
-              T eps, T* __restrict dx, T* dweight, T* dbias) {
+              T eps, T* dx, T* dweight, T* dbias) {
   const T m = static_cast<T>(size.n * size.p);
   const Scratch<T> scales(size.c), means(size.c), slopes(size.c), centered(size.c);
   if (size.p == 1) {
@@ -117,16 +125,9 @@ void backward(BatchnormSize size, bool training, const T* dy, const T* x, const 
         products[i] = sum<T>(size.p, [=](auto d, auto v) { return d * (v - center); }, dy + i * size.p, x + i * size.p);
       }
     });
-    parallel_for(0, size.c, grain_of(1 << 12, size.n), [&](int64_t begin, int64_t end) {
-      for (int64_t c = begin; c < end; ++c) {
-        RunningSum<T> total, product;
-        for (int64_t n = 0; n < size.n; ++n) {
-          total.add(sums[n * size.c + c]);
-          product.add(products[n * size.c + c]);
-        }
-        dbias[c] = total.total();
-        centered[c] = product.total();
-      }
+    each_channel_block<T>(size, [&](int64_t begin, int64_t end) {
+      column_sums(size.n, end - begin, RowMajor<T>{sums.get() + begin, size.c}, dbias + begin);
+      column_sums(size.n, end - begin, RowMajor<T>{products.get() + begin, size.c}, centered.get() + begin);
     });
   }
   for (int64_t c = 0; c < size.c; ++c) {
@@ -138,9 +139,13 @@ void backward(BatchnormSize size, bool training, const T* dy, const T* x, const 
   }
   const T *const scale = scales.get(), *const a = means.get(), *const b = slopes.get();
   if (training) {
-    each_element<T>(size, [=](int64_t i, int64_t c) { dx[i] = ((dy[i] - a[c]) - (x[i] - mean[c]) * b[c]) * scale[c]; });
+    each_element(size, dx, [=](int64_t c) {
+      return [=, shift = a[c], center = mean[c], slope = b[c], factor = scale[c]](int64_t i) {
+        return ((dy[i] - shift) - (x[i] - center) * slope) * factor;
+      };
+    });
   } else {
-    each_element<T>(size, [=](int64_t i, int64_t c) { dx[i] = dy[i] * scale[c]; });
+    each_element(size, dx, [=](int64_t c) { return [=, factor = scale[c]](int64_t i) { return dy[i] * factor; }; });
   }
 }
 

@@ -2,6 +2,7 @@
 
 #include "elementary.h"
 #include "parallel.h"
+#include "vector_exp.h"
 
 namespace nnlite {
 namespace {
@@ -71,7 +72,8 @@ void tanh_backward(const float* dy, const float* y, float* dx, int64_t n) { tanh
 void tanh_backward(const double* dy, const double* y, double* dx, int64_t n) { tanh_gradient(dy, y, dx, n); }
 
 void exp_forward(const float* x, float* y, int64_t n) {
-  map(x, y, n, kElementaryGrain, [](float v) { return exp(v); });
+  parallel_for(0, n, kElementaryGrain,
+               [=](int64_t begin, int64_t end) { exp_above(x + begin, 0.0f, y + begin, end - begin); });
 }
 void exp_forward(const double* x, double* y, int64_t n) {
   map(x, y, n, kElementaryGrain, [](double v) { return exp(v); });

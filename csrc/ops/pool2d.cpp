@@ -11,125 +11,503 @@ namespace {
 // Planes worth about 20 us.
 int64_t plane_grain(int64_t size) { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, size)); }
 
-// Calls f with the stride as a constant where it is 1 or 2, so that the loop over a row vectorises.
-template <class F>
-void with_stride(int64_t stride, F f) {
-  if (stride == 1) {
-    f([] { return int64_t{1}; });
-  } else if (stride == 2) {
-    f([] { return int64_t{2}; });
+// Max and average pooling work on bands: some rows of windows (forward) or of elements (backward) of one plane, or
+// several small planes whole. What lies under the windows is first written apart by phase, the remainder of its row and
+// column by the stride, with a border for the padding. Then tap t of all windows of a band is one run of memory for any
+// stride, and vectors run over columns, rows and planes alike; what they compute between the rows is left behind.
+// Backward does the same in the opposite direction.
+
+// Elements of a band: its scratch memory stays in cache.
+constexpr int64_t kBand = 4096;
+
+struct Band {
+  int64_t plane, planes, row, rows;
+};
+
+// The bands of planes with `rows` rows of `size` elements.
+class Bands {
+ public:
+  Bands(int64_t planes, int64_t rows, int64_t size)
+      : planes(planes),
+        rows(std::clamp<int64_t>(kBand / size, 1, rows)),
+        group(this->rows < rows ? 1 : std::clamp<int64_t>(kBand / (rows * size), 1, std::max<int64_t>(1, planes))),
+        all_rows_(rows),
+        each_((rows + this->rows - 1) / this->rows),
+        size_(size) {}
+
+  int64_t count() const { return (planes + group - 1) / group * each_; }
+  int64_t grain() const { return std::max<int64_t>(1, (1 << 15) / (group * rows * size_)); }
+  Band operator[](int64_t i) const {
+    const int64_t plane = i / each_ * group, row = i % each_ * rows;
+    return {plane, std::min(group, planes - plane), row, std::min(rows, all_rows_ - row)};
+  }
+
+  const int64_t planes, rows, group;  // group: planes of a band
+
+ private:
+  int64_t all_rows_, each_, size_;
+};
+
+int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// These three copy whole vectors if the array with the row goes on for `room` elements: what is written behind a row is
+// written again with the next one. Scratch memory has the room.
+template <class T>
+void copy_row(const T* from, int64_t n, int64_t room, T* to) {
+  constexpr int W = kVecBytes / static_cast<int>(sizeof(T));
+  if (room >= n + W) {
+    for (int64_t i = 0; i < n; i += W) std::memcpy(to + i, from + i, kVecBytes);
   } else {
-    f([=] { return stride; });
+    std::copy_n(from, n, to);
   }
 }
 
-// One output row: every tap updates the whole row, so vectors run over windows.
-template <class T, class Stride>
-void max_row(const T* plane, WindowAxis h, WindowAxis w, int64_t oh, Stride stride, T* __restrict y,
-             int32_t* __restrict index) {
-  const auto rows = static_cast<int32_t>(h.kernel), columns = static_cast<int32_t>(w.kernel);
-  int32_t r = static_cast<int32_t>(std::max<int64_t>(0, -h.element(oh, 0)));
-  // -Inf is beaten by everything but itself and NaN; a window of -Inf alone keeps its first tap.
-  for (int64_t ow = 0; ow < w.windows; ++ow) {
-    y[ow] = static_cast<T>(-__builtin_inf());
-    index[ow] = r * columns + static_cast<int32_t>(std::max<int64_t>(0, -w.element(ow, 0)));
-  }
-  for (; r < rows && h.element(oh, r) < h.size; ++r) {
-    const T* const line = plane + h.element(oh, r) * w.size;
-    for (int32_t s = 0; s < columns; ++s) {
-      const int64_t first = w.first(s), last = w.last(s);
-      const T* const tap = line + s - w.padding;
-      const int32_t winner = r * columns + s;
-      for (int64_t ow = first; ow < last; ++ow) {
-        const T v = tap[ow * stride()], best = y[ow];
-        const bool wins = (v > best) | ((v != v) & (best == best));
-        y[ow] = wins ? v : best;
-        index[ow] = wins ? winner : index[ow];
-      }
+// Even elements to one place, odd ones to another.
+template <class T>
+void split_row(const T* from, int64_t n, int64_t room, T* even, T* odd) {
+  constexpr int W = kLanes<T>;
+  if (room >= n + 2 * W) {
+    for (int64_t i = 0; i < n; i += 2 * W) {
+      Vec<T> a, b;
+      load_apart(from + i, a, b);
+      store(even + i / 2, a);
+      store(odd + i / 2, b);
+    }
+  } else {
+    for (int64_t i = 0; i < n; i += 2) {
+      even[i / 2] = from[i];
+      if (i + 1 < n) odd[i / 2] = from[i + 1];
     }
   }
 }
 
-// Calls f with the first window of each vector of windows and how many of them there are; the last vector overlaps the
-// one before it where there is one.
-template <class T, class F>
-void for_vectors(int64_t windows, F f) {
+template <class T>
+void join_row(const T* even, const T* odd, int64_t n, int64_t room, T* to) {
   constexpr int W = kLanes<T>;
-  for (int64_t ow = 0; ow < windows; ow += W)
-    f(windows < W ? 0 : std::min(ow, windows - W), std::min<int64_t>(W, windows));
+  if (room >= n + 2 * W) {
+    for (int64_t i = 0; i < n; i += 2 * W) store_together<T>(to + i, load(even + i / 2), load(odd + i / 2));
+  } else {
+    for (int64_t i = 0; i < n; ++i) to[i] = (i % 2 == 0 ? even : odd)[i / 2];
+  }
 }
+
+// The lines outside [first, last) of `rows`, and the columns outside [left, right) of those inside.
+template <class T>
+void write_border(T* to, int64_t rows, int64_t pitch, int64_t first, int64_t last, int64_t left, int64_t right,
+                  T border) {
+  std::fill(to, to + first * pitch, border);
+  std::fill(to + last * pitch, to + rows * pitch, border);
+  const auto column = [=](int64_t v) {
+    for (int64_t i = first; i < last; ++i) to[i * pitch + v] = border;
+  };
+  for (int64_t v = 0; v < left; ++v) column(v);
+  for (int64_t v = right; v < pitch; ++v) column(v);
+}
+
+// Calls f with the number of taps as a constant where it is a usual one.
+template <class F>
+void with_count(int64_t count, F f) {
+  switch (count) {
+    case 1:
+      return f([] { return int64_t{1}; });
+    case 2:
+      return f([] { return int64_t{2}; });
+    case 4:
+      return f([] { return int64_t{4}; });
+    case 9:
+      return f([] { return int64_t{9}; });
+    default:
+      return f([=] { return count; });
+  }
+}
+
+// The elements under the windows of a band, apart by phase. Window (row, ow) of the band's plane k has place
+// place(k, row) + ow, and tap t of the window at place i is run[t][i].
+template <class T>
+class Taps {
+ public:
+  Taps(WindowAxis h, WindowAxis w, const Bands& bands, T border)
+      : run(h.kernel * w.kernel),
+        h_(h),
+        w_(w),
+        border_(border),
+        phases_h_(std::min(h.stride, h.kernel)),
+        phases_w_(w.stride == 2 ? 2 : std::min(w.stride, w.kernel)),
+        height_(bands.rows + (h.kernel - 1) / h.stride),
+        pitch_(w.windows + (w.kernel - 1) / w.stride),
+        used_(std::min(w.size, w.element(w.windows - 1, w.kernel))),
+        room_((bands.group * height_ + 1) * pitch_ + 2 * kLanes<T>),
+        left_(phases_w_),
+        right_(phases_w_),
+        data_(phases_h_ * phases_w_ * room_) {
+    for (int64_t p = 0; p < phases_w_; ++p) {
+      left_[p] = p < w.padding ? quotient_up(w.padding - p, w.stride) : 0;
+      right_[p] = quotient_up(used_ + w.padding - p, w.stride);
+    }
+    for (int64_t r = 0; r < h.kernel; ++r) {
+      for (int64_t s = 0; s < w.kernel; ++s) {
+        run[r * w.kernel + s] = phase(r % h.stride, s % w.stride) + r / h.stride * pitch_ + s / w.stride;
+      }
+    }
+  }
+
+  int64_t room() const { return room_; }
+  int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
+  int64_t place(int64_t plane, int64_t row) const { return (plane * height_ + row) * pitch_; }
+
+  // x is the whole array, which ends at x_end.
+  void read(const T* x, const T* x_end, Band b) const {
+    for (int64_t k = 0; k < b.planes; ++k) {
+      const T* const plane = x + (b.plane + k) * h_.size * w_.size;
+      for (int64_t q = 0; q < phases_h_; ++q) {
+        const int64_t rows = b.rows + (h_.kernel - 1 - q) / h_.stride, top = h_.element(b.row, q);
+        const int64_t first = std::min(rows, top < 0 ? quotient_up(-top, h_.stride) : 0);
+        const int64_t last = std::clamp(quotient_up(std::max<int64_t>(0, h_.size - top), h_.stride), first, rows);
+        read_rows(plane + (top + first * h_.stride) * w_.size, x_end, last - first, phase(q, 0) + place(k, first));
+        for (int64_t p = 0; p < phases_w_; ++p) {
+          write_border(phase(q, p) + place(k, 0), rows, pitch_, first, last, left_[p], right_[p], border_);
+        }
+      }
+    }
+  }
+
+  // Copies the row of results at every row of places to (planes, h.windows, w.windows).
+  template <class R>
+  void write(const R* from, Band b, R* to) const {
+    const R* const end = to + ((b.plane + b.planes - 1) * h_.windows + b.row + b.rows) * w_.windows;
+    for (int64_t k = 0; k < b.planes; ++k) {
+      for (int64_t i = 0; i < b.rows; ++i) {
+        R* const row = to + ((b.plane + k) * h_.windows + b.row + i) * w_.windows;
+        copy_row(from + place(k, i), w_.windows, end - row, row);
+      }
+    }
+  }
+
+  const Scratch<const T*> run;
+
+ private:
+  T* phase(int64_t q, int64_t p) const { return data_.get() + (q * phases_w_ + p) * room_; }
+
+  void read_rows(const T* from, const T* end, int64_t rows, T* to) const {
+    const int64_t shift = w_.padding, step = h_.stride * w_.size;
+    if (w_.stride == 1) {
+      each_row(from, step, rows, to,
+               [=, n = used_](const T* row, T* line) { copy_row(row, n, end - row, line + shift); });
+    } else if (w_.stride == 2) {
+      const int64_t even = shift % 2 * room_ + shift / 2, odd = (shift + 1) % 2 * room_ + (shift + 1) / 2;
+      each_row(from, step, rows, to,
+               [=, n = used_](const T* row, T* line) { split_row(row, n, end - row, line + even, line + odd); });
+    } else {
+      each_row(from, step, rows, to, [this](const T* row, T* line) {
+        for (int64_t p = 0; p < phases_w_; ++p) {
+          for (int64_t i = left_[p]; i < right_[p]; ++i) line[p * room_ + i] = row[w_.element(i, p)];
+        }
+      });
+    }
+  }
+
+  template <class Read>
+  void each_row(const T* from, int64_t step, int64_t rows, T* to, Read read) const {
+    for (const int64_t pitch = pitch_; rows > 0; --rows, from += step, to += pitch) read(from, to);
+  }
+
+  WindowAxis h_, w_;
+  T border_;
+  int64_t phases_h_, phases_w_, height_, pitch_, used_, room_;
+  Scratch<int64_t> left_, right_;  // where the elements of a row lie, for each phase
+  Scratch<T> data_;
+};
 
 // Indices of taps, int32 in memory, as integers of T's size.
 template <class T>
 using TapVec = typename LaneIndex<T>::type;
 template <class T>
-void store_taps(int32_t* to, TapVec<T> taps, int64_t n) {
-  if constexpr (sizeof(T) == 4) {
-    store(reinterpret_cast<float*>(to), (Vec<float>)taps, Lanes(0, n));
-  } else {
-    for (int64_t i = 0; i < n; ++i) to[i] = static_cast<int32_t>(taps[i]);
-  }
+struct TapMemory;
+template <>
+struct TapMemory<float> {
+  typedef int32_t type __attribute__((vector_size(kVecBytes)));
+};
+template <>
+struct TapMemory<double> {
+  typedef int32_t type __attribute__((vector_size(kVecBytes / 2)));
+};
+template <class T>
+void store_taps(int32_t* to, TapVec<T> taps) {
+  const auto v = __builtin_convertvector(taps, typename TapMemory<T>::type);
+  std::memcpy(to, &v, sizeof v);
 }
 template <class T>
-TapVec<T> load_taps(const int32_t* from, int64_t n) {
-  if constexpr (sizeof(T) == 4) {
-    return (TapVec<T>)load(reinterpret_cast<const float*>(from), Lanes(0, n));
-  } else {
-    TapVec<T> taps = {};
-    for (int64_t i = 0; i < n; ++i) taps[i] = from[i];
-    return taps;
+TapVec<T> load_taps(const int32_t* from) {
+  typename TapMemory<T>::type v;
+  std::memcpy(&v, from, sizeof v);
+  return __builtin_convertvector(v, TapVec<T>);
+}
+
+template <class T, class Count>
+void max_of_runs(const T* const* run, Count count, int64_t places, T* y, int32_t* index) {
+  for (int64_t i = 0; i < places; i += kLanes<T>) {
+    Vec<T> best = load(run[0] + i);
+    TapVec<T> winner = {};
+    for (int32_t t = 1; t < count(); ++t) {
+      const Vec<T> v = load(run[t] + i);
+      const TapVec<T> wins = ~(v <= best) & (best == best);
+      best = wins ? v : best;
+      winner = wins ? TapVec<T>{} + t : winner;
+    }
+    store(y + i, best);
+    store_taps<T>(index + i, winner);
   }
 }
 
-// Windows of 2 x 2 at stride 2 without padding, the usual case: the four taps at once.
+template <class T, class Count, class Finish>
+void sum_of_runs(const T* const* run, Count count, T start, int64_t places, Finish finish, T* y) {
+  for (int64_t i = 0; i < places; i += kLanes<T>) {
+    Vec<T> sum = broadcast(start);
+    for (int64_t t = 0; t < count(); ++t) sum = sum + load(run[t] + i);
+    store(y + i, finish(sum));
+  }
+}
+
+// Calls f with what divides by the size of a window; a power of two leaves the same bits when it multiplies.
+template <class T, class F>
+void with_division(int64_t size, F f) {
+  const T count = static_cast<T>(size), reciprocal = 1 / count;
+  if ((size & (size - 1)) == 0) {
+    f([=](auto v) { return v * reciprocal; });
+  } else {
+    f([=](auto v) { return v / count; });
+  }
+}
+
+// A window of -Inf alone keeps its first tap, but its run may begin with the border, which is -Inf too.
 template <class T>
-void max_row_2x2(const T* top, const T* bottom, int64_t windows, T* y, int32_t* index) {
-  constexpr int W = kLanes<T>;
-  for_vectors<T>(windows, [=](int64_t ow, int64_t n) {
-    const Lanes first(0, 2 * n), second(0, 2 * n - W);
-    const auto taps = [&](const T* line, Vec<T>& even, Vec<T>& odd) {
-      const Vec<T> a = load(line + 2 * ow, first), b = load(line + 2 * ow + W, second);
-      even = even_lanes<T>(a, b);
-      odd = odd_lanes<T>(a, b);
-    };
-    Vec<T> best, v1, v2, v3;
-    taps(top, best, v1);
-    taps(bottom, v2, v3);
-    TapVec<T> winner = {};
-    const auto take = [&](Vec<T> v, int tap) {
-      const TapVec<T> wins = (v > best) | ((v != v) & (best == best));
-      best = wins ? v : best;
-      winner = wins ? TapVec<T>{} + tap : winner;
-    };
-    take(v1, 1);
-    take(v2, 2);
-    take(v3, 3);
-    store(y + ow, best, Lanes(0, n));
-    store_taps<T>(index + ow, winner, n);
-  });
+void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, int32_t* index) {
+  const int64_t few = std::min(w.windows, quotient_up(w.padding, w.stride));
+  for (int64_t k = 0; k < b.planes; ++k) {
+    for (int64_t oh = b.row; oh < b.row + b.rows; ++oh) {
+      const int64_t row = ((b.plane + k) * h.windows + oh) * w.windows, r = std::max<int64_t>(0, -h.element(oh, 0));
+      const int64_t last = row + (r > 0 ? w.windows : few);
+      for (int64_t i = row; i < last; ++i) {
+        if (y[i] == static_cast<T>(-__builtin_inf())) {
+          index[i] = static_cast<int32_t>(r * w.kernel + std::max<int64_t>(0, -w.element(i - row, 0)));
+        }
+      }
+    }
+  }
+}
+
+Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
+  return Bands(planes, h.windows, std::min(h.stride, h.size) * w.size);
 }
 
 template <class T>
 void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
-  const bool plain = h.kernel == 2 && w.kernel == 2 && h.stride == 2 && w.stride == 2 && h.padding + w.padding == 0;
-  parallel_for(0, planes, plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
-    with_stride(w.stride, [=](auto stride) {
-      for (int64_t i = begin * h.windows; i < end * h.windows; ++i) {
-        const T* const plane = x + i / h.windows * h.size * w.size;
-        const int64_t oh = i % h.windows;
-        if (plain) {
-          const T* const top = plane + 2 * oh * w.size;
-          max_row_2x2(top, top + w.size, w.windows, y + i * w.windows, index + i * w.windows);
-        } else {
-          max_row(plane, h, w, oh, stride, y + i * w.windows, index + i * w.windows);
-        }
-      }
-    });
+  const Bands bands = window_bands(planes, h, w);
+  parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
+    const Taps<T> taps(h, w, bands, static_cast<T>(-__builtin_inf()));
+    const Scratch<T> best(taps.room());
+    const Scratch<int32_t> winner(taps.room());
+    for (int64_t i = begin; i < end; ++i) {
+      const Band b = bands[i];
+      taps.read(x, x + planes * h.size * w.size, b);
+      with_count(h.kernel * w.kernel,
+                 [&](auto count) { max_of_runs(taps.run.get(), count, taps.places(b), best.get(), winner.get()); });
+      taps.write(best.get(), b, y);
+      taps.write(winner.get(), b, index);
+      if (h.padding + w.padding > 0) skip_border(h, w, b, y, index);
+    }
   });
 }
 
 template <class T>
-bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
+  const Bands bands = window_bands(planes, h, w);
+  parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
+    const Taps<T> taps(h, w, bands, T(0));
+    const Scratch<T> mean(taps.room());
+    for (int64_t i = begin; i < end; ++i) {
+      const Band b = bands[i];
+      taps.read(x, x + planes * h.size * w.size, b);
+      with_count(h.kernel * w.kernel, [&](auto count) {
+        with_division<T>(h.kernel * w.kernel, [&](auto divide) {
+          sum_of_runs(taps.run.get(), count, T(0), taps.places(b), divide, mean.get());
+        });
+      });
+      taps.write(mean.get(), b, y);
+    }
+  });
+}
+
+// The windows around the elements of one axis: element a * stride + q lies under tap tap(q, k) of window
+// a + shift(q) - k, for all k < count(q).
+struct Around {
+  explicit Around(WindowAxis axis)
+      : stride(axis.stride),
+        kernel(axis.kernel),
+        padding(axis.padding),
+        phases(std::min(axis.stride, axis.size)),
+        size(quotient_up(axis.size, axis.stride)),
+        before((axis.kernel - 1 - axis.padding) / axis.stride),
+        after((phases - 1 + axis.padding) / axis.stride) {}
+  int64_t shift(int64_t q) const { return (q + padding) / stride; }
+  int64_t tap(int64_t q, int64_t k) const { return (q + padding) % stride + k * stride; }
+  int64_t count(int64_t q) const { return quotient_up(kernel - tap(q, 0), stride); }
+  int64_t most() const { return quotient_up(kernel, stride); }
+  int64_t stride, kernel, padding, phases, size, before, after;
+};
+
+// The windows around the elements of a band. Element (a * stride + q, v * stride + p) of the band's plane k has place
+// place(k, a) + v for all (q, p).
+class Neighbours {
+ public:
+  Neighbours(int64_t planes, WindowAxis h, WindowAxis w)
+      : down(h),
+        across(w),
+        bands(planes, down.size, down.phases * w.size),
+        h_(h),
+        w_(w),
+        height_(bands.rows + down.before + down.after),
+        pitch_(across.size + across.before + across.after),
+        room_((bands.group * height_ + 1) * pitch_ + 2 * kLanes<float>) {}
+
+  int64_t room() const { return room_; }
+  int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
+  int64_t place(int64_t plane, int64_t row) const { return (plane * height_ + row) * pitch_; }
+  // Of place(0, 0), all rows around included.
+  int64_t windows(Band b) const { return place(b.planes - 1, b.rows + down.before + down.after); }
+
+  // Copies what belongs to the windows around a band, with a border around it. see(row, n) is shown all of it.
+  template <class T, class See>
+  void read(const T* from, Band b, T border, T* to, See see) const {
+    const T* const end = from + bands.planes * h_.windows * w_.windows;
+    const int64_t rows = b.rows + down.before + down.after, top = b.row - down.before, n = w_.windows;
+    const int64_t first = std::max<int64_t>(0, -top), last = std::min(rows, h_.windows - top);
+    for (int64_t k = 0; k < b.planes; ++k) {
+      const T* row = from + ((b.plane + k) * h_.windows + top + first) * n;
+      see(row, (last - first) * n);
+      T* line = to + place(k, first) + across.before;
+      for (int64_t i = first; i < last; ++i, row += n, line += pitch_) copy_row(row, n, end - row, line);
+      write_border(to + place(k, 0), rows, pitch_, first, last, across.before, across.before + n, border);
+    }
+  }
+
+  // Calls f(offset, tap) for the taps over the elements of a phase, in ascending order of the windows (oh, ow): the
+  // window with that tap over place i has place i + offset.
+  template <class F>
+  void each_tap(int64_t q, int64_t p, F f) const {
+    for (int64_t i = down.count(q) - 1; i >= 0; --i) {
+      for (int64_t j = across.count(p) - 1; j >= 0; --j) {
+        f((down.shift(q) - i + down.before) * pitch_ + across.shift(p) - j + across.before,
+          down.tap(q, i) * w_.kernel + across.tap(p, j));
+      }
+    }
+  }
+
+  // Joins the phases, `room` apart, to the band's rows; elements in no window are +0.
+  template <class T>
+  void write(const T* from, Band b, T* to) const {
+    const int64_t n = std::min(w_.size, w_.element(w_.windows - 1, w_.kernel)), apart = room_, phases = across.phases;
+    if (w_.stride == 1) {
+      write_rows(from, b, n, to, [=](const T* phase, int64_t room, T* row) { copy_row(phase, n, room, row); });
+    } else if (w_.stride == 2) {
+      write_rows(from, b, n, to, [=, odd = (phases - 1) * apart](const T* phase, int64_t room, T* row) {
+        join_row(phase, phase + odd, n, room, row);
+      });
+    } else {
+      write_rows(from, b, n, to, [=, stride = w_.stride](const T* phase, int64_t, T* row) {
+        for (int64_t p = 0; p < phases; ++p) {
+          for (int64_t v = 0, i = p; i < n; ++v, i += stride) row[i] = phase[p * apart + v];
+        }
+      });
+    }
+  }
+
+  const Around down, across;
+  const Bands bands;
+
+ private:
+  // Rows of which n elements lie in windows.
+  template <class T, class Write>
+  void write_rows(const T* from, Band b, int64_t n, T* to, Write write) const {
+    const int64_t size = w_.size, stride = h_.stride, phases = down.phases, step = across.phases * room_;
+    const int64_t under = h_.element(h_.windows - 1, h_.kernel), last = std::min(h_.size, (b.row + b.rows) * stride);
+    const T* const end = to + ((b.plane + b.planes - 1) * h_.size + last) * size;
+    for (int64_t k = 0; k < b.planes; ++k) {
+      int64_t row = b.row * stride;
+      T* line = to + ((b.plane + k) * h_.size + row) * size;
+      for (int64_t a = 0; a < b.rows; ++a) {
+        const T* phase = from + place(k, a);
+        for (int64_t q = 0; q < phases && row < last; ++q, ++row, phase += step, line += size) {
+          if (row < under) write(phase, end - line, line);
+          for (int64_t i = row < under ? n : 0; i < size; ++i) line[i] = T(0);
+        }
+      }
+    }
+  }
+
+  WindowAxis h_, w_;
+  int64_t height_, pitch_, room_;
+};
+
+// The most taps over one element for which all are tried; where there are more, windows add to the elements that they
+// have chosen, one by one.
+constexpr int64_t kTried = 9;
+
+template <class T, class Count>
+void chosen_sum(const T* g, const int32_t* index, const int64_t* offset, const int32_t* tap, Count count,
+                int64_t places, T* to) {
+  for (int64_t i = 0; i < places; i += kLanes<T>) {
+    // -0 stores when it is added to: -0 + x is x for every x.
+    const Vec<T> nothing = broadcast(T(-0.0));
+    Vec<T> sum = nothing;
+    TapVec<T> chosen = {};
+    for (int64_t t = 0; t < count(); ++t) {
+      const TapVec<T> hit = load_taps<T>(index + offset[t] + i) == tap[t];
+      sum = sum + (hit ? load(g + offset[t] + i) : nothing);
+      chosen |= hit;
+    }
+    store(to + i, chosen ? sum : Vec<T>{});
+  }
+}
+
+template <class T>
+bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  int valid = 1;
+  const Neighbours at(planes, h, w);
+  parallel_for(0, at.bands.count(), at.bands.grain(), [=, &valid](int64_t begin, int64_t end) {
+    const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
+    const Scratch<int32_t> choice(at.room());
+    const auto taps = static_cast<uint32_t>(h.kernel * w.kernel);
+    uint32_t wrong = 0;
+    for (int64_t i = begin; i < end; ++i) {
+      const Band b = at.bands[i];
+      at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
+      // The array is the caller's: what it holds is checked here, where it is used.
+      at.read(index, b, int32_t{-1}, choice.get(), [&](const int32_t* row, int64_t n) {
+        for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
+      });
+      T* to = sums.get();
+      for (int64_t q = 0; q < at.down.phases; ++q) {
+        for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
+          int64_t offset[kTried], found = 0;
+          int32_t tap[kTried];
+          at.each_tap(q, p, [&](int64_t to_window, int64_t t) {
+            offset[found] = to_window;
+            tap[found++] = static_cast<int32_t>(t);
+          });
+          with_count(found,
+                     [&](auto count) { chosen_sum(g.get(), choice.get(), offset, tap, count, at.places(b), to); });
+        }
+      }
+      at.write(sums.get(), b, dx);
+    }
+    if (wrong) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+  });
+  return valid != 0;
+}
+
+template <class T>
+bool scatter_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   int valid = 1;
   const int64_t size = h.size * w.size, taps = h.kernel * w.kernel;
   const bool overlap = h.overlap() || w.overlap();
@@ -165,105 +543,37 @@ bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis 
   return valid != 0;
 }
 
-// 2 x 2 at stride 2 without padding: every element of two input rows is written once, in order.
 template <class T>
-bool max_backward_2x2(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
-  int valid = 1;
-  parallel_for(0, planes, plane_grain(h.size * w.size), [=, &valid](int64_t begin, int64_t end) {
-    TapVec<T> wrong = {};
-    for (int64_t plane = begin; plane < end; ++plane) {
-      T* const to = dx + plane * h.size * w.size;
-      for (int64_t oh = 0; oh < h.windows; ++oh) {
-        const int64_t i = (plane * h.windows + oh) * w.windows;
-        T* const top = to + 2 * oh * w.size;
-        T* const bottom = top + w.size;
-        for_vectors<T>(w.windows, [=, &wrong](int64_t ow, int64_t n) {
-          constexpr int W = kLanes<T>;
-          const Vec<T> g = load(dy + i + ow, Lanes(0, n));
-          const TapVec<T> winner = load_taps<T>(index + i + ow, n);
-          const auto put = [&](T* line, int tap) {
-            const Vec<T> even = winner == tap ? g : Vec<T>{}, odd = winner == tap + 1 ? g : Vec<T>{};
-            store(line + 2 * ow, interleave_first<T>(even, odd), Lanes(0, 2 * n));
-            store(line + 2 * ow + W, interleave_second<T>(even, odd), Lanes(0, 2 * n - W));
-          };
-          put(top, 0);
-          put(bottom, 2);
-          wrong |= (winner < 0) | (winner > 3);
-        });
-        std::fill(top + 2 * w.windows, top + w.size, T(0));
-        std::fill(bottom + 2 * w.windows, bottom + w.size, T(0));
-      }
-      std::fill(to + 2 * h.windows * w.size, to + h.size * w.size, T(0));
-    }
-    for (int i = 0; i < kLanes<T>; ++i) {
-      if (wrong[i]) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
-    }
-  });
-  return valid != 0;
-}
-
-template <class T>
-bool max_backward_any(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
-  const bool plain = h.kernel == 2 && w.kernel == 2 && h.stride == 2 && w.stride == 2 && h.padding + w.padding == 0;
-  return (plain ? max_backward_2x2<T> : max_backward<T>)(dy, index, planes, h, w, dx);
-}
-
-template <class T>
-void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
-  const T count = static_cast<T>(h.kernel * w.kernel);
-  parallel_for(0, planes, plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
-    with_stride(w.stride, [=](auto stride) {
-      for (int64_t i = begin * h.windows; i < end * h.windows; ++i) {
-        const T* const plane = x + i / h.windows * h.size * w.size;
-        const int64_t oh = i % h.windows;
-        T* __restrict const t = y + i * w.windows;
-        std::fill_n(t, w.windows, T(0));
-        for (int64_t r = 0; r < h.kernel; ++r) {
-          const int64_t row = h.element(oh, r);
-          if (row < 0 || row >= h.size) continue;
-          for (int64_t s = 0; s < w.kernel; ++s) {
-            const T* const tap = plane + row * w.size + s - w.padding;
-            const int64_t last = w.last(s);
-            for (int64_t ow = w.first(s); ow < last; ++ow) t[ow] = t[ow] + tap[ow * stride()];
-          }
-        }
-        for (int64_t ow = 0; ow < w.windows; ++ow) t[ow] = t[ow] / count;
-      }
-    });
-  });
+bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  const Around down(h), across(w);
+  const bool gather = w.stride <= 2 && down.most() * across.most() <= kTried;
+  return (gather ? gather_max<T> : scatter_max<T>)(dy, index, planes, h, w, dx);
 }
 
 template <class T>
 void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
-  const int64_t size = h.size * w.size, windows = h.windows * w.windows;
-  const T count = static_cast<T>(h.kernel * w.kernel);
-  const Scratch<uint8_t> rows(h.size), columns(w.size);
-  h.mark(rows.get());
-  w.mark(columns.get());
-  parallel_for(0, planes, plane_grain(size), [&](int64_t begin, int64_t end) {
-    const Scratch<T> g(windows);
-    for (int64_t plane = begin; plane < end; ++plane) {
-      for (int64_t i = 0; i < windows; ++i) g[i] = dy[plane * windows + i] / count;
-      T* const to = dx + plane * size;
-      // -0 stores when it is added to: -0 + x is x for every x.
-      for (int64_t row = 0; row < h.size; ++row) {
-        for (int64_t v = 0; v < w.size; ++v) to[row * w.size + v] = rows[row] && columns[v] ? T(-0.0) : T(0);
-      }
-      with_stride(w.stride, [&](auto stride) {
-        for (int64_t oh = 0; oh < h.windows; ++oh) {
-          const T* const from = g.get() + oh * w.windows;
-          for (int64_t r = 0; r < h.kernel; ++r) {
-            const int64_t row = h.element(oh, r);
-            if (row < 0 || row >= h.size) continue;
-            // For one element ow ascends as s descends.
-            for (int64_t s = w.kernel - 1; s >= 0; --s) {
-              T* const tap = to + row * w.size + s - w.padding;
-              const int64_t last = w.last(s);
-              for (int64_t ow = w.first(s); ow < last; ++ow) tap[ow * stride()] = tap[ow * stride()] + from[ow];
-            }
-          }
-        }
+  const Neighbours at(planes, h, w);
+  parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
+    const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
+    const Scratch<const T*> run(at.down.most() * at.across.most());
+    for (int64_t i = begin; i < end; ++i) {
+      const Band b = at.bands[i];
+      at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
+      with_division<T>(h.kernel * w.kernel, [&](auto divide) {
+        for (int64_t j = 0; j < at.windows(b); ++j) g[j] = divide(g[j]);
       });
+      T* to = sums.get();
+      for (int64_t q = 0; q < at.down.phases; ++q) {
+        for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
+          int64_t found = 0;
+          at.each_tap(q, p, [&](int64_t offset, int64_t) { run[found++] = g.get() + offset; });
+          // The first is stored, that is added to -0; elements between the windows are +0.
+          with_count(found, [&](auto count) {
+            sum_of_runs(run.get(), count, found > 0 ? T(-0.0) : T(0), at.places(b), [](auto v) { return v; }, to);
+          });
+        }
+      }
+      at.write(sums.get(), b, dx);
     }
   });
 }
@@ -291,11 +601,11 @@ void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxi
   max_forward(x, planes, h, w, y, index);
 }
 bool max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
-  return max_backward_any(dy, index, planes, h, w, dx);
+  return max_backward(dy, index, planes, h, w, dx);
 }
 bool max_pool2d_backward(const double* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w,
                          double* dx) {
-  return max_backward_any(dy, index, planes, h, w, dx);
+  return max_backward(dy, index, planes, h, w, dx);
 }
 void avg_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y) {
   avg_forward(x, planes, h, w, y);

@@ -18,7 +18,10 @@ int64_t to_int64(const char* op, const char* name, py::handle value) {
 
 }  // namespace
 
-std::string type_name(py::handle value) { return py::str(py::type::handle_of(value).attr("__name__")); }
+std::string type_name(py::handle value) {
+  const py::handle type = py::type::handle_of(value);
+  return py::hasattr(type, "device_index") ? "nnlite.cuda.Array" : std::string(py::str(type.attr("__name__")));
+}
 
 std::ostream& operator<<(std::ostream& out, Shown shown) {
   out << "(";

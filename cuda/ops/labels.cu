@@ -33,8 +33,8 @@ __global__ void find_wrong(const int64_t* labels, int64_t n, int64_t classes, in
     }
     __syncthreads();
   }
-  if (threadIdx.x == 0 && shared.index[0] < n && fault->what == 0) {
-    *fault = {number, shared.index[0], labels[shared.index[0]], classes};
+  if (threadIdx.x == 0 && shared.index[0] < n && atomicCAS(&fault->claimed, 0, 1) == 0) {
+    *fault = {number, shared.index[0], labels[shared.index[0]], classes, 1};
   }
 }
 

@@ -18,6 +18,18 @@ void require_float(const char* op, const char* name, const DeviceArray& a) {
   throw py::type_error(std::string(op) + ": " + name + " must be float32 or float64, got " + a.type.name());
 }
 
+// While one lives, allocations go to this device.
+class Turn {
+ public:
+  explicit Turn(int device) : before_(device::current()) { device::set_current(device); }
+  ~Turn() { device::set_current(before_); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  int before_;
+};
+
 }  // namespace
 
 std::string ElementType::name() const {
@@ -25,10 +37,8 @@ std::string ElementType::name() const {
 }
 
 Buffer::Buffer(size_t bytes, int device) : device_(device) {
-  const int before = device::current();
-  device::set_current(device);
+  const Turn turn(device);
   data_ = device::allocate(bytes);
-  device::set_current(before);
 }
 
 Buffer::~Buffer() {

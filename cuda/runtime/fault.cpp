@@ -1,4 +1,5 @@
 // What is the same for the CUDA runtime and the simulator: the texts of faults, and the limits of a launch.
+#include <cstring>
 #include <deque>
 #include <mutex>
 #include <string>
@@ -33,7 +34,7 @@ void raise_fault(const Fault& found) {
   const std::lock_guard lock(mutex);
   const Text& text = texts.at(static_cast<size_t>(found.what) - 1);
   const std::string value = std::to_string(found.value), limit = std::to_string(found.limit);
-  const std::string range = "(0 to " + std::to_string(found.limit - 1) + ")";
+  const std::string range = std::string("(0 to ").append(std::to_string(found.limit - 1)).append(")");
   if (text.kind == "label") {
     throw FoundByKernel(text.op + ": " + text.argument + "[" + std::to_string(found.index) + "] is " + value +
                         " but there are " + limit + " classes " + range);
@@ -42,7 +43,14 @@ void raise_fault(const Fault& found) {
     throw FoundByKernel(text.op + ": " + text.argument + " holds [" + value + "] but a window has " + limit + " taps " +
                         range);
   }
-  throw FoundByKernel(text.op + ": " + text.argument + " " + text.kind);
+  if (text.kind == "row") {
+    throw FoundByKernel(text.op + ": " + text.argument + "[" + std::to_string(found.index) + "] is " + value +
+                        " but there are " + limit + " rows " + range);
+  }
+  double number;
+  std::memcpy(&number, &found.value, sizeof number);
+  const char* const shown = number != number ? "nan" : number < 0 ? "-inf" : "inf";
+  throw NotFinite(text.op + " is " + shown + " in " + text.argument + ", step " + std::to_string(found.index));
 }
 
 void check_launch(const char* name, int64_t gx, int64_t gy, int64_t gz, int64_t bx, int64_t by, int64_t bz,
@@ -55,7 +63,7 @@ void check_launch(const char* name, int64_t gx, int64_t gy, int64_t gz, int64_t 
     return;
   }
   const auto text = [](int64_t x, int64_t y, int64_t z) {
-    return "(" + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + ")";
+    return std::string("(") + std::to_string(x) + ", " + std::to_string(y) + ", " + std::to_string(z) + ")";
   };
   throw DeviceError(std::string(name) + ": cannot be launched with a grid of " + text(gx, gy, gz) + ", blocks of " +
                     text(bx, by, bz) + " and " + std::to_string(shared) + " bytes of shared memory");

@@ -5,11 +5,14 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <map>
 #include <mutex>
 #include <sstream>
+#include <vector>
 
+#include "recording.h"
 #include "sim/sim.h"
 
 namespace nnlite {
@@ -28,7 +31,9 @@ std::mutex mutex;
 std::map<char*, Allocation> allocations;  // by the address that was handed out
 size_t in_use = 0, peak = 0, limit = size_t{4} << 30;
 thread_local int current_device = 0;
+std::vector<std::chrono::steady_clock::time_point> events;
 bool exposed = false;
+int multiprocessors_shown = 132;  // as of an H200
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -103,6 +108,7 @@ std::string describe_address(const void* p, size_t shared) {
 }
 
 void set_memory_limit(size_t bytes) { limit = bytes; }
+void set_multiprocessors(int number) { multiprocessors_shown = number; }
 
 }  // namespace sim
 
@@ -112,8 +118,9 @@ int count() { return kDevices; }
 std::string why_none() { return ""; }
 int current() { return current_device; }
 void set_current(int index) { current_device = index; }
+int multiprocessors() { return multiprocessors_shown; }
 
-void* allocate(size_t bytes) {
+void* allocate_block(size_t bytes) {
   const std::lock_guard lock(mutex);
   if (bytes > limit || in_use + bytes > limit) {
     throw OutOfDeviceMemory("out of device memory: " + std::to_string(bytes) + " bytes asked for, " +
@@ -135,7 +142,7 @@ void* allocate(size_t bytes) {
   return data;
 }
 
-void release(void* p) noexcept {
+void release_block(void* p) noexcept {
   const std::lock_guard lock(mutex);
   const auto it = allocations.find(static_cast<char*>(p));
   if (it == allocations.end()) return;
@@ -156,6 +163,7 @@ void copy_to_device(void* to, const void* from, size_t bytes) {
 }
 
 void copy_to_host(void* to, const void* from, size_t bytes) {
+  refuse_to_wait();
   synchronize();
   if (bytes == 0) return;
   const Exposed memory(from);
@@ -176,7 +184,7 @@ void fill_zero(void* to, size_t bytes) {
 
 Fault* fault() {
   static Fault* const record = [] {
-    auto* const p = static_cast<Fault*>(allocate(sizeof(Fault)));
+    auto* const p = static_cast<Fault*>(allocate_block(sizeof(Fault)));
     in_use -= sizeof(Fault);  // not the program's
     peak = in_use;
     fill_zero(p, sizeof(Fault));
@@ -196,6 +204,32 @@ void synchronize() {
 }
 
 void* stream() { return nullptr; }
+
+std::shared_ptr<void> make_graph(const std::function<void()>& work) {
+  return std::make_shared<std::function<void()>>(work);
+}
+void start_graph(void* graph) { (*static_cast<std::function<void()>*>(graph))(); }
+
+uintptr_t stream_handle(int) { return 0; }
+void wait_for_stream(int, uintptr_t) {}
+void hold_stream(int, uintptr_t) {}
+void finish(int, bool) noexcept {}
+
+int64_t record_event() {
+  const std::lock_guard lock(mutex);
+  events.push_back(std::chrono::steady_clock::now());
+  return static_cast<int64_t>(events.size()) - 1;
+}
+
+double elapsed_ms(int64_t first, int64_t last) {
+  const std::lock_guard lock(mutex);
+  const auto at = [](int64_t event) { return events.at(static_cast<size_t>(event)); };
+  return std::chrono::duration<double, std::milli>(at(last) - at(first)).count();
+}
+
+std::string name(int) { return "simulator"; }
+size_t l2_bytes(int) { return size_t{1} << 20; }
+
 void allow_shared(const char*, const void*, size_t) {}
 void after_launch(const char*) {}
 

@@ -21,5 +21,10 @@ void check_bounds(const char* name);
 std::string describe_address(const void* p, size_t shared);
 bool is_shared(const void* p);
 void set_memory_limit(size_t bytes);
+// What device::multiprocessors() says: kernels for large problems are chosen for small ones if it is 1.
+void set_multiprocessors(int number);
+
+// sim/planted.cpp
+void planted(const std::string& name, const float* x, float* y);
 
 }  // namespace nnlite::sim

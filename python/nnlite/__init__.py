@@ -13,7 +13,8 @@ from .gradcheck import gradcheck, numerical_gradient
 from .random import manual_seed
 
 if TYPE_CHECKING:
-    from . import kernels
+    from . import cuda, kernels
+    from .cuda import array
     from .trainer import Trainer
 
 __version__ = "0.1.0"
@@ -26,7 +27,9 @@ __all__ = [
     "Tensor",
     "Trainer",
     "__version__",
+    "array",
     "backend",
+    "cuda",
     "function",
     "get_num_threads",
     "gradcheck",
@@ -49,8 +52,10 @@ def __getattr__(name: str) -> Any:
     """Import on use what a training loop may not need."""
     import importlib
 
-    if name == "kernels":
-        return importlib.import_module(".kernels", __name__)
+    if name in ("kernels", "cuda"):
+        return importlib.import_module(f".{name}", __name__)
+    if name == "array":
+        return importlib.import_module(".cuda", __name__).array
     if name == "Trainer":
         return importlib.import_module(".trainer", __name__).Trainer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

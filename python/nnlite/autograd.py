@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
+from . import arrays
+from .arrays import Array as Array
 from .backend import ops
 
-Array: TypeAlias = npt.NDArray[Any]
 # pullback(dy, needs) -> one gradient per input. needs[i] says whether input i wants one; where it does not, None saves
 # the work. A gradient is a new array, or dy itself or a view of it; dy is never changed.
 Pullback: TypeAlias = Callable[[Array, tuple[bool, ...]], tuple[Array | None, ...]]
@@ -126,6 +126,11 @@ class Tensor:
         """Number of elements."""
         return self.data.size
 
+    @property
+    def device(self) -> str:
+        """Where the data are: ``"cpu"`` or ``"cuda:0"``."""
+        return arrays.device_of(self.data)
+
     def backward(self, gradient: Array | Tensor | None = None) -> None:
         """Add the gradient of ``sum(self * gradient)`` to ``.grad`` of every leaf that requires it, and free the graph.
 
@@ -141,7 +146,7 @@ class Tensor:
             raise RuntimeError("backward: this tensor does not require gradients and depends on none that does")
         dy = self._first_gradient(gradient)
         if self._node is None:
-            self.grad = np.array(dy, order="C") if self.grad is None else ops().add(self.grad, dy)
+            self.grad = arrays.copy(dy) if self.grad is None else ops(dy).add(self.grad, dy)
         else:
             _backward(self._node, dy)
 
@@ -149,9 +154,9 @@ class Tensor:
         if gradient is None:
             if self.data.size != 1:
                 raise ValueError(f"backward: a tensor of shape {self.shape} needs gradient=, an array of that shape")
-            return np.ones(self.shape, self.dtype)
+            return arrays.full_like(self.data, 1)
         dy = gradient.data if isinstance(gradient, Tensor) else gradient
-        if not isinstance(dy, np.ndarray):
+        if not arrays.is_array(dy):
             raise TypeError(f"backward: gradient must be a numpy.ndarray, got {type(dy).__name__}")
         if dy.dtype != self.dtype:
             raise TypeError(f"backward: gradient is {dy.dtype} but the tensor is {self.dtype}")
@@ -164,8 +169,8 @@ class Tensor:
         return _result(self.data)
 
     def numpy(self) -> Array:
-        """The array itself. What is done with it leaves no trace in gradients."""
-        return self.data
+        """The array itself, or a copy of a device's. What is done with it leaves no trace in gradients."""
+        return arrays.to_numpy(self.data)
 
     def item(self) -> float:
         """The only element as a Python number; ``ValueError`` if there is not exactly one."""
@@ -230,7 +235,7 @@ class Tensor:
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        text = np.array2string(self.data, separator=", ", prefix=name + "(")
+        text = np.array2string(arrays.to_numpy(self.data), separator=", ", prefix=name + "(")
         dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"{name}({text}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
@@ -247,14 +252,14 @@ class Parameter(Tensor):
     __slots__ = ()
 
     def __init__(self, x: Array, requires_grad: bool = True) -> None:
-        super().__init__(np.array(_checked(x, "Parameter"), order="C"), requires_grad)
+        super().__init__(arrays.copy(_checked(x, "Parameter")), requires_grad)
 
 
 def as_tensor(op: str, name: str, x: Tensor | Array | float) -> Tensor:
     """``x`` itself, or a constant tensor around an array. The kernel checks the array's dtype."""
     if isinstance(x, Tensor):
         return x
-    if isinstance(x, np.ndarray):
+    if arrays.is_array(x):
         return _result(x)
     raise TypeError(f"{op}: {name} must be a Tensor or a numpy.ndarray, got {type(x).__name__}")
 
@@ -294,7 +299,7 @@ def _restore(cls: type[Tensor], data: Array, requires_grad: bool, grad: Array | 
 
 
 def _checked(x: Array, name: str) -> Array:
-    if not isinstance(x, np.ndarray):
+    if not arrays.is_array(x):
         raise TypeError(f"{name}: x must be a numpy.ndarray, got {type(x).__name__}; use np.array(x, np.float32)")
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name}: x must be float32 or float64, got {x.dtype}; convert it, e.g. x.astype(np.float32)")
@@ -304,7 +309,7 @@ def _checked(x: Array, name: str) -> Array:
 
 
 def _backward(root: _Node, dy: Array) -> None:
-    add = ops().add
+    add = ops(dy).add
     gradients: dict[_Node, Array] = {root: dy}
     leaves: dict[Tensor, Array] = {}
     for node in _reachable(root):
@@ -325,7 +330,7 @@ def _backward(root: _Node, dy: Array) -> None:
                 leaves[x] = add(so_far, dx)
             else:
                 # Gradients that the caller sees share no memory: a change of one must not show in another.
-                leaves[x] = dx.copy() if np.may_share_memory(dx, gradient) else dx
+                leaves[x] = dx.copy() if arrays.shares_memory(dx, gradient) else dx
     for leaf, gradient in leaves.items():  # only now, so that an error above changes no gradient
         leaf.grad = gradient
 

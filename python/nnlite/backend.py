@@ -26,6 +26,10 @@ _current_name = ""
 _loaded: dict[str, ModuleType] = {}
 _threads: int | None = None
 
+# Modules of devices, by name (nl.cuda loads them), and by the type of their arrays.
+_DEVICE_MODULES = ("cuda", "cuda_sim")
+_devices: dict[type, ModuleType] = {}
+
 
 def names() -> list[str]:
     """Names of all backends that nnlite knows, whether this machine can run them or not."""
@@ -62,12 +66,33 @@ def available() -> list[str]:
     return [name for name in _NEEDS if reason(name) is None]
 
 
-def ops() -> ModuleType:
-    """The backend module that runs now."""
+def ops(x: object = None) -> ModuleType:
+    """The backend module that runs now; for an array ``x`` in device memory, the module of its device."""
+    device = _devices.get(type(x))
+    if device is not None:
+        return device
     if _current is None:
         _choose_default()
         assert _current is not None
     return _current
+
+
+def device_module(x: object) -> ModuleType | None:
+    """The module of the device that holds the array ``x``; ``None`` if ``x`` is no array of a device."""
+    return _devices.get(type(x))
+
+
+def load_device(name: str) -> ModuleType:
+    """The module of a device, ``cuda`` or ``cuda_sim``.
+
+    Raises:
+        ImportError: it is not part of this installation.
+    """
+    if name not in _DEVICE_MODULES:
+        raise ValueError(f"unknown device {name!r}; known are cpu, {', '.join(_DEVICE_MODULES)}")
+    module = importlib.import_module(f"nnlite._{name}")
+    _devices[module.Array] = module
+    return module
 
 
 def name() -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -48,10 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from . import data, info, models, runs
+    from . import data, models, runs
 
-    if options.device == "cuda":
-        raise _RefusalError(f"--device cuda is not available: {info.CUDA_REASON}")
     name, settings, lr = _OPTIMIZERS[options.optimizer]
     optimizer = models.check_optimizer({"name": name, **settings, "lr": options.lr or lr})
     layers = models.digits() if options.data == "digits" else models.mnist()
@@ -76,7 +75,7 @@ def _train(options: argparse.Namespace) -> int:
         flush=True,
     )
     try:
-        history = recipe.train(dataset, run, progress=True)
+        history = recipe.train(dataset, run, progress=True, device=options.device)
     except KeyboardInterrupt:
         print(f"the weights as they were before the interrupted step are in {run.folder}", file=sys.stderr)
         raise
@@ -89,7 +88,7 @@ def _replay(options: argparse.Namespace) -> int:
     from . import runs
 
     try:
-        print(_printable(runs.replay(options.folder, options.data_dir)))
+        print(_printable(runs.replay(options.folder, options.data_dir, device=options.device)))
     except runs.CannotCompareError as error:
         raise _RefusalError(str(error)) from error
     except runs.DifferenceError as error:
@@ -133,6 +132,7 @@ def _parser() -> argparse.ArgumentParser:
     threads_help = (
         "threads to use (default: $NNLITE_NUM_THREADS, else the CPUs of this process); never changes a result"
     )
+    device_help = "cpu, cuda or cuda:N, the GPU of that number; never changes a result (default: %(default)s)"
 
     train = commands.add_parser("train", help="train a small convolutional network on handwritten digits")
     train.add_argument(
@@ -169,7 +169,7 @@ def _parser() -> argparse.ArgumentParser:
         help="seed of initialisation and shuffling (default: %(default)s)",
     )
     train.add_argument("--threads", type=_integer(1, 1024), metavar="N", help=threads_help)
-    train.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
+    train.add_argument("--device", type=_device, default="cpu", metavar="DEVICE", help=device_help)
     train.add_argument(
         "--out", metavar="DIR", help="run folder without a run in it (default: runs/<date>-<data>, numbered)"
     )
@@ -178,6 +178,7 @@ def _parser() -> argparse.ArgumentParser:
     replay = commands.add_parser("replay", help="train a run again and compare every epoch, bit for bit")
     replay.add_argument("folder", metavar="RUN_FOLDER")
     replay.add_argument("--data-dir", metavar="DIR", help=data_help)
+    replay.add_argument("--device", type=_device, default="cpu", metavar="DEVICE", help=device_help)
     replay.add_argument("--threads", type=_integer(1, 1024), metavar="N", help=threads_help)
     replay.set_defaults(run=_replay)
 
@@ -194,7 +195,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _set_threads(options: argparse.Namespace) -> None:
-    """Choose threads and backend before anything else, so that a wrong ``NNLITE_BACKEND`` is told in a sentence."""
+    """Choose threads, backend and device first, so that a wrong ``NNLITE_BACKEND`` is told in a sentence."""
+    from . import cuda
     from .backend import get_num_threads, ops, set_num_threads
 
     if options.command not in ("train", "replay"):
@@ -204,6 +206,7 @@ def _set_threads(options: argparse.Namespace) -> None:
             set_num_threads(options.threads)
         get_num_threads()
         ops()
+        cuda.check_device(options.device)
     except (ImportError, RuntimeError, ValueError) as error:
         raise _RefusalError(str(error)) from error
 
@@ -224,6 +227,12 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
         return value
 
     return parse
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"cpu|(cuda|cuda_sim)(:\d{1,4})?", text):
+        raise argparse.ArgumentTypeError(f"must be cpu, cuda or cuda:N, got {text!r}")
+    return text
 
 
 def _learning_rate(text: str) -> float:

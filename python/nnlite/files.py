@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import Array
+from .arrays import Array, is_array, to_numpy
 
 _CANONICAL_NAN = {4: 0x7FC00000, 8: 0x7FF8000000000000}
 
@@ -31,9 +31,10 @@ def save(state: Mapping[str, Array], path: str | os.PathLike[str], metadata: Map
             f"save: state must be a dict of arrays, got {type(state).__name__}; for a model pass model.state_dict()"
         )
     for name, x in state.items():
-        if not isinstance(name, str) or not isinstance(x, np.ndarray):
+        if not isinstance(name, str) or not is_array(x):
             raise TypeError(f"save: state must map names to numpy.ndarray, got {name!r}: {type(x).__name__}")
-    arrays = {name: np.array(x, dtype=x.dtype.newbyteorder("="), order="C") for name, x in state.items()}
+    host = {name: to_numpy(x) for name, x in state.items()}
+    arrays = {name: np.array(x, dtype=x.dtype.newbyteorder("="), order="C") for name, x in host.items()}
     text = json.dumps(dict(metadata or {}), sort_keys=True)
     write_file(path, safetensors.numpy.save(arrays, {"nnlite": text}))
 
@@ -78,7 +79,7 @@ def save_checkpoint(path: str | os.PathLike[str], state: Mapping[str, Any]) -> N
     for i, entries in state["state"].items():
         rest[str(i)] = {}
         for key, value in entries.items():
-            if isinstance(value, np.ndarray):
+            if is_array(value):
                 arrays[f"{i}.{key}"] = value
             else:
                 rest[str(i)][key] = value
@@ -126,7 +127,7 @@ def tensor_sha256(name: str, x: Array) -> str:
     """SHA-256 over name, dtype, shape and elements, in hexadecimal; every NaN counts as the canonical one."""
     import hashlib
 
-    x = np.array(x, dtype=x.dtype.newbyteorder("<"), order="C")
+    x = np.array(to_numpy(x), dtype=x.dtype.newbyteorder("<"), order="C")
     if x.dtype.kind == "f" and x.dtype.itemsize in _CANONICAL_NAN:
         nan = np.isnan(x)
         if nan.any():

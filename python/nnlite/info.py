@@ -10,16 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from . import NUMERICS, __version__
+from . import NUMERICS, __version__, cuda
 from .backend import cpu_features, get_num_threads, names, reason, usable_cpus, why
 from .backend import name as running_name
-
-CUDA_REASON = "this version of nnlite has no CUDA kernels; it computes on the CPU"
 
 
 def collect() -> dict[str, Any]:
     """Everything as plain data, fit for JSON."""
     running, running_reason = _running()
+    cuda_reason = cuda.reason()
     return {
         "nnlite": __version__,
         "numerics": NUMERICS,
@@ -35,7 +34,7 @@ def collect() -> dict[str, Any]:
         "backend": running,
         "backend_reason": running_reason,
         "threads": _threads(),
-        "cuda": {"available": False, "reason": CUDA_REASON},
+        "cuda": {"available": cuda_reason is None, "reason": cuda_reason, "devices": cuda.device_count()},
     }
 
 
@@ -72,7 +71,9 @@ def text(facts: dict[str, Any]) -> str:
             lines.append(f"  {name:<13} {'can run' if state['available'] else 'cannot run: ' + state['reason']}")
     if facts["backend"] is None:
         lines.append(f"  none runs: {facts['backend_reason']}")
-    lines.append(f"  {'cuda':<13} absent: {facts['cuda']['reason']}")
+    absent = facts["cuda"]["reason"]
+    there = f"can run, devices: {facts['cuda']['devices']}"
+    lines.append(f"  {'cuda':<13} {f'absent: {absent}' if absent else there}")
     lines.append(f"threads:  {facts['threads']['count'] or 'unknown'}: {facts['threads']['reason']}")
     return "\n".join(lines)
 

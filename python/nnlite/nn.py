@@ -15,8 +15,9 @@ from typing import Any, NamedTuple, Self, overload
 
 import numpy as np
 
-from . import init, ops
+from . import arrays, capture, init, ops
 from . import ops as functional
+from .arrays import is_array
 from .autograd import Array, Parameter, Tensor, as_tensor
 from .backend import ops as kernels
 
@@ -82,7 +83,7 @@ class Module:
                 )
             if isinstance(before, Module) and not isinstance(value, Module):
                 raise TypeError(f"{type(self).__name__}.{name} is a Module; assign a Module or None")
-            if name in self._buffers() and not isinstance(value, np.ndarray):
+            if name in self._buffers() and not is_array(value):
                 raise TypeError(f"{type(self).__name__}.{name} is a buffer; assign a numpy.ndarray or None")
         super().__setattr__(name, value)
 
@@ -94,7 +95,7 @@ class Module:
 
     def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
         """An array that belongs to the state but is not trained; in ``state_dict`` if ``persistent``."""
-        if tensor is not None and not isinstance(tensor, np.ndarray):
+        if tensor is not None and not is_array(tensor):
             raise TypeError(f"register_buffer: {name} must be a numpy.ndarray or None, got {type(tensor).__name__}")
         if name in self.__dict__ and name not in self._buffers():
             raise KeyError(f"register_buffer: {type(self).__name__}.{name} already exists")
@@ -210,7 +211,7 @@ class Module:
             if key not in state_dict:
                 continue
             value, own = state_dict[key], _array(module.__dict__[name])
-            if not isinstance(value, np.ndarray):
+            if not is_array(value):
                 wrong_types.append(f"{key!r} must be a numpy.ndarray, got {type(value).__name__}")
             elif value.dtype != own.dtype:
                 wrong_types.append(f"{key!r} is {value.dtype} but the model's is {own.dtype}; convert one of them")
@@ -223,9 +224,9 @@ class Module:
             if key in state_dict:
                 current = module.__dict__[name]
                 if isinstance(current, Parameter):
-                    np.copyto(current.data, state_dict[key])
+                    arrays.assign(current.data, state_dict[key])
                 else:
-                    module.__dict__[name] = np.array(state_dict[key], order="C")
+                    module.__dict__[name] = arrays.put(arrays.copy(state_dict[key]), current)
         return Keys(missing, unexpected)
 
     def train(self, mode: bool = True) -> Self:
@@ -247,7 +248,7 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set every parameter's gradient to ``None`` (or to zeros where there is one)."""
         for parameter in self.parameters():
-            parameter.grad = None if set_to_none or parameter.grad is None else np.zeros_like(parameter.grad)
+            parameter.grad = None if set_to_none or parameter.grad is None else arrays.zeros_like(parameter.grad)
 
     def double(self) -> Self:
         """Parameters, their gradients and floating buffers as float64."""
@@ -256,6 +257,28 @@ class Module:
     def float(self) -> Self:
         """Parameters, their gradients and floating buffers as float32, each number rounded once."""
         return self._convert(np.dtype(np.float32))
+
+    def to(self, device: str) -> Self:
+        """Parameters, their gradients and floating buffers on ``device``: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+        Parameters stay the objects that they are. Integer buffers, which only Python reads, stay on the host.
+
+        Raises:
+            ValueError: there is no such device.
+            RuntimeError: nnlite cannot use it; the message says why.
+        """
+        from . import cuda
+
+        for parameter in self.parameters():
+            parameter.data = cuda.array(parameter.data, device)
+            if parameter.grad is not None:
+                parameter.grad = cuda.array(parameter.grad, device)
+        for module in self.modules():
+            for name in module._buffers():
+                buffer = module.__dict__[name]
+                if buffer is not None and buffer.dtype.kind == "f":
+                    module.__dict__[name] = cuda.array(buffer, device)
+        return self
 
     def _convert(self, dtype: np.dtype[Any]) -> Self:
         for parameter in self.parameters():
@@ -505,8 +528,9 @@ class _BatchNorm(Module):
         if len(shape) not in self._layouts:
             expected = " or ".join(f"{ndim} dimensions {layout}" for ndim, layout in self._layouts.items())
             raise ValueError(f"{layer}: x must have {expected}, got {len(shape)} with shape {shape}")
-        weight = np.ones(self.num_features, x.dtype) if self.weight is None else self.weight
-        bias = np.zeros(self.num_features, x.dtype) if self.bias is None else self.bias
+        n = (self.num_features,)
+        weight = arrays.full_like(x.data, 1, n) if self.weight is None else self.weight
+        bias = arrays.full_like(x.data, 0, n) if self.bias is None else self.bias
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return ops.batchnorm_inference(x, weight, bias, mean, var, self.eps)
@@ -515,11 +539,25 @@ class _BatchNorm(Module):
             raise ValueError(f"{layer}: batch statistics need more than one value per channel, got x of shape {shape}")
         y, batch_mean, batch_var = ops.batchnorm_training(x, weight, bias, self.eps)
         if self.training and mean is not None and var is not None and self.num_batches_tracked is not None:
-            tracked = int(self.num_batches_tracked) + 1
-            momentum = 1.0 / tracked if self.momentum is None else self.momentum
-            mean, var = kernels().batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
-            self.running_mean, self.running_var, self.num_batches_tracked = mean, var, np.array(tracked, np.int64)
+            self._track(mean, var, batch_mean, batch_var, count)
         return y
+
+    def _track(self, mean: Array, var: Array, batch_mean: Array, batch_var: Array, count: int) -> None:
+        tracked = int(self.num_batches_tracked) + 1  # type: ignore[arg-type]
+        self.num_batches_tracked = np.array(tracked, np.int64)
+        momentum = 1.0 / tracked if self.momentum is None else self.momentum
+        new_mean, new_var = kernels(mean).batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
+        if not capture.is_active():
+            self.running_mean, self.running_var = new_mean, new_var
+            return
+        if self.momentum is None:
+            raise ValueError(f"{type(self).__name__}: momentum=None changes at every step and cannot be captured")
+        arrays.assign(mean, new_mean)  # where the recorded step reads them the next time
+        arrays.assign(var, new_var)
+        capture.on_replay(self._count_batch)
+
+    def _count_batch(self) -> None:
+        self.num_batches_tracked = np.array(int(self.num_batches_tracked) + 1, np.int64)  # type: ignore[arg-type]
 
     def extra_repr(self) -> str:
         """Channels and settings."""

@@ -6,14 +6,18 @@ alone.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
+from . import arrays
+from .arrays import is_array
 from .autograd import Parameter
 from .backend import ops
+from .capture import on_replay
 
 
 class Optimizer:
@@ -26,7 +30,7 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
-        if isinstance(params, (np.ndarray, Parameter, Mapping)):
+        if is_array(params) or isinstance(params, (Parameter, Mapping)):
             raise TypeError(
                 f"{name}: params must be an iterable of Parameters or of dicts, got {type(params).__name__}"
             )
@@ -72,7 +76,7 @@ class Optimizer:
         """Set every gradient to ``None`` (or to zeros where there is one)."""
         for group in self.param_groups:
             for p in group["params"]:
-                p.grad = None if set_to_none or p.grad is None else np.zeros_like(p.grad)
+                p.grad = None if set_to_none or p.grad is None else arrays.zeros_like(p.grad)
 
     def step(self) -> None:
         """Update all parameters that have a gradient. If anything is wrong, nothing is changed."""
@@ -86,6 +90,7 @@ class Optimizer:
                 work.append((group, params))
         for group, params in work:
             self._update(group, params)
+            on_replay(functools.partial(self._update, group, params))
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         raise NotImplementedError
@@ -133,12 +138,12 @@ class Optimizer:
                     f"{name}: load_state_dict: parameter {i} has {sorted(state)}, expected {sorted(fresh)}"
                 )
             for key, value in state.items():
-                if isinstance(fresh[key], np.ndarray) and (value.shape != p.shape or value.dtype != p.dtype):
+                if is_array(fresh[key]) and (value.shape != p.shape or value.dtype != p.dtype):
                     raise ValueError(
                         f"{name}: load_state_dict: {key} of parameter {i} is {value.dtype} of shape {value.shape}, "
                         f"but the parameter is {p.dtype} of shape {p.shape}"
                     )
-            loaded[p] = {key: np.array(v, order="C") if isinstance(v, np.ndarray) else v for key, v in state.items()}
+            loaded[p] = {key: arrays.put(arrays.copy(v), p.data) if is_array(v) else v for key, v in state.items()}
         settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         for new, group in zip(settings, self.param_groups, strict=True):
             if new.keys() | {"params"} != group.keys():
@@ -176,12 +181,12 @@ class SGD(Optimizer):
             raise ValueError("SGD: nesterov needs a momentum above 0")
 
     def _new_state(self, p: Parameter) -> dict[str, Any]:
-        return {"momentum_buffer": np.zeros_like(p.data)}
+        return {"momentum_buffer": arrays.zeros_like(p.data)}
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         momentum = float(group["momentum"])
         states = self._states(params) if momentum else []
-        ops().sgd_update(
+        ops(params[0].data).sgd_update(
             [p.data for p in params],
             [p.grad for p in params],
             [state["momentum_buffer"] for state in states],
@@ -217,7 +222,7 @@ class Adam(Optimizer):
             raise ValueError(f"{name}: betas must be two numbers of at least 0 and below 1, got {betas}")
 
     def _new_state(self, p: Parameter) -> dict[str, Any]:
-        zeros = np.zeros_like(p.data)
+        zeros = arrays.zeros_like(p.data)
         return {"step": 0, "exp_avg": zeros, "exp_avg_sq": zeros.copy(), "power1": 1.0, "power2": 1.0}
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
@@ -227,7 +232,7 @@ class Adam(Optimizer):
         for p, state in zip(params, self._states(params), strict=True):
             together.setdefault((state["power1"] * beta1, state["power2"] * beta2), []).append((p, state))
         for (power1, power2), same in together.items():
-            ops().adam_update(
+            ops(same[0][0].data).adam_update(
                 [p.data for p, _ in same],
                 [p.grad for p, _ in same],
                 [state["exp_avg"] for _, state in same],
@@ -271,11 +276,11 @@ def _at_least_zero(name: str, key: str, value: float) -> None:
 
 def _check_gradient(name: str, p: Parameter) -> None:
     data, grad = p.data, p.grad
-    if not isinstance(data, np.ndarray):
+    if not is_array(data):
         raise TypeError(f"{name}: .data of a parameter must be a numpy.ndarray, got {type(data).__name__}")
-    if not data.flags.carray:
+    if isinstance(data, np.ndarray) and not data.flags.carray:
         raise ValueError(f"{name}: the array of a parameter of shape {data.shape} must be C-contiguous and writable")
-    if not isinstance(grad, np.ndarray):
+    if not is_array(grad):
         raise TypeError(
             f"{name}: .grad of a parameter of shape {data.shape} must be a numpy.ndarray, got {type(grad).__name__}"
         )

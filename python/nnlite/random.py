@@ -96,10 +96,10 @@ def normal(
     return y
 
 
-def permutation(n: int, stream: int = USER) -> Array:
-    """The integers 0 to ``n - 1`` in random order, int64."""
+def permutation(n: int, stream: int = USER, like: Array | None = None) -> Array:
+    """The integers 0 to ``n - 1`` in random order, int64; made on the device of ``like``."""
     with generator.draw(stream) as draw:
-        y: Array = ops().random_permutation(n, generator.seed, draw, stream)
+        y: Array = ops(like).random_permutation(n, generator.seed, draw, stream)
     return y
 
 

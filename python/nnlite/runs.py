@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
 import numpy.typing as npt
 
 from . import NUMERICS, __version__, data, files, info, models, nn, optim, random
+from .arrays import is_array
 from .models import ManifestError
 from .trainer import History, Row, Trainer, Watcher, hashes
 
@@ -58,10 +58,10 @@ class Recipe(NamedTuple):
     batch_size: int
     seed: int
 
-    def train(self, dataset: data.Dataset, watcher: Watcher, progress: bool) -> History:
-        """Draw the weights, train, and tell ``watcher``."""
+    def train(self, dataset: data.Dataset, watcher: Watcher, progress: bool, device: str = "cpu") -> History:
+        """Draw the weights, train on ``device``, and tell ``watcher``."""
         random.manual_seed(self.seed)
-        model = models.build(self.layers)
+        model = models.build(self.layers).to(device)
         trainer = Trainer(
             model, nn.CrossEntropyLoss(), models.build_optimizer(self.optimizer, model), progress=progress
         )
@@ -212,7 +212,7 @@ def _save_optimizer(optimizer: optim.Optimizer, path: Path) -> None:
     numbers: dict[str, Any] = {}
     for index, state in content["state"].items():
         for key, value in state.items():
-            if isinstance(value, np.ndarray):
+            if is_array(value):
                 arrays[f"{index}.{key}"] = value
             else:
                 numbers[f"{index}.{key}"] = value
@@ -422,8 +422,13 @@ def _check_sha256s(value: object, where: str) -> None:
 # --------------------------------------------------------------------------------------------------------------- replay
 
 
-def replay(folder: str | os.PathLike[str], data_dir: str | None = None, progress: bool = True) -> str:
-    """Train a run again from its manifest and compare each epoch. Returns a sentence that begins with ``identical``.
+def replay(
+    folder: str | os.PathLike[str], data_dir: str | None = None, progress: bool = True, device: str = "cpu"
+) -> str:
+    """Train a run again from its manifest, on ``device``, and compare each epoch.
+
+    Returns:
+        a sentence that begins with ``identical``.
 
     Raises:
         CannotCompareError: before any training: the manifest, the data, the version of the numerics or a file does not
@@ -434,7 +439,7 @@ def replay(folder: str | os.PathLike[str], data_dir: str | None = None, progress
     dataset, recipe = _comparable(manifest, data_dir)
     _compare_weights_file(Path(folder), manifest)
     try:
-        recipe.train(dataset, _Comparison(manifest["epochs"]), progress)
+        recipe.train(dataset, _Comparison(manifest["epochs"]), progress, device)
     except FloatingPointError as error:
         raise DifferenceError(str(error)) from error
     if manifest["status"] == "finished":
@@ -444,7 +449,7 @@ def replay(folder: str | os.PathLike[str], data_dir: str | None = None, progress
     facts = info.platform_facts()
     ending = "" if manifest["status"] == "finished" else f" (the run did not finish: {manifest['status']})"
     weights = manifest["epochs"][-1]["weights_sha256"]
-    where = f"{facts['backend']}, threads: {facts['threads']}"
+    where = device if device != "cpu" else f"{facts['backend']}, threads: {facts['threads']}"
     return f"identical: epochs {recipe.epochs}{ending}, weights {weights}, on {where}"
 
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from . import files, nn, optim, random
+from . import arrays, files, nn, optim, random
 from .autograd import Tensor, no_grad
+from .backend import device_module
 
 Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
@@ -178,6 +179,11 @@ class Trainer:
         self.history = History()
         if seed is not None:
             random.manual_seed(seed)
+        first = next(model.parameters(), None)
+        if first is not None and first.device != "cpu":  # the data go where the model is, once
+            x, t = arrays.put(x, first.data), arrays.put(t, first.data)
+            if validation is not None:
+                validation = arrays.put(validation[0], first.data), arrays.put(validation[1], first.data)
         with _CtrlC() as ctrl_c:
             good = self._snapshot()
             try:
@@ -189,8 +195,9 @@ class Trainer:
                 watcher.at_end("finished", model, optimizer)
             except FloatingPointError as error:
                 self._restore(good)
-                watcher.at_end(f"stopped: {error}", model, optimizer)
-                raise
+                advised = FloatingPointError(f"{error}; {_ADVICE}")
+                watcher.at_end(f"stopped: {advised}", model, optimizer)
+                raise advised from None
             except KeyboardInterrupt:
                 watcher.at_end("interrupted", model, optimizer)
                 raise
@@ -203,19 +210,16 @@ class Trainer:
     ) -> Row:
         model = self.model
         model.train()
-        order = random.permutation(len(x), stream=random.SHUFFLING)
-        total, right, done = 0.0, 0, 0
-        classes = True
+        order = random.permutation(len(x), stream=random.SHUFFLING, like=x)
+        sums = _Sums()
         with _Bar(f"epoch {epoch}/{epochs}", -(-len(x) // batch_size), self.progress) as bar:
             for start in range(0, len(x), batch_size):
                 index = order[start : start + batch_size]
-                loss, correct = self._step(x, t, index, f"epoch {epoch}, step {start // batch_size + 1}", ctrl_c)
-                done += len(index)
-                total += loss * len(index)
-                classes = classes and correct is not None
-                right += correct or 0
-                bar.step(_figures(total / done, right / done if classes else None))
-            row: Row = {"epoch": epoch, "loss": total / done, "train_accuracy": right / done if classes else None}
+                loss, correct = self._step(x, t, index, f"epoch {epoch}", start // batch_size + 1, ctrl_c)
+                sums.add(loss, correct, len(index))
+                bar.step(sums.figures())
+            sums.settle()
+            row: Row = {"epoch": epoch, "loss": sums.loss, "train_accuracy": sums.accuracy}
             row["test_loss"], row["test_accuracy"] = (None, None)
             if validation is not None:
                 row["test_loss"], row["test_accuracy"] = self._evaluate(*validation, batch_size, ctrl_c)
@@ -224,22 +228,34 @@ class Trainer:
         row.update(hashes(model))
         return row
 
-    def _step(self, x: Array, t: Array, index: Array, where: str, ctrl_c: _CtrlC) -> tuple[float, int | None]:
-        """One step; whatever is raised leaves everything as it was before."""
+    def _step(
+        self, x: Array, t: Array, index: Array, where: str, step: int, ctrl_c: _CtrlC
+    ) -> tuple[float | Array, int | Array | None]:
+        """One step; whatever is raised leaves everything as it was before.
+
+        On a device nothing waits: loss and count of right answers are the device's, a loss that is no number keeps the
+        optimizer from changing anything, and is raised when :class:`_Sums` asks for the numbers.
+        """
         model, optimizer = self.model, self.optimizer
         buffers = nn.get_buffers(model)
         generator = random.get_state()
         try:
             ctrl_c.open()
             optimizer.zero_grad()
-            xs, ts = x[index], t[index]
+            xs, ts = arrays.take(x, index), arrays.take(t, index)
             y = model(xs)
             loss = self.loss(y, ts)
-            value = loss.item()
-            if not math.isfinite(value):
-                raise FloatingPointError(f"the loss is {value} in {where}; {_ADVICE}")
+            value: float | Array
+            device = device_module(loss.data)
+            if device is not None:
+                value = loss.data
+                device._check_finite(value, where, step)
+            else:
+                value = loss.item()
+                if not math.isfinite(value):
+                    raise FloatingPointError(f"the loss is {value} in {where}, step {step}")
             loss.backward()
-            correct = self._right(y.detach().numpy(), ts)
+            correct = self._right(y.data, ts)
             ctrl_c.close()
             optimizer.step()  # all or nothing
         except BaseException:
@@ -252,41 +268,41 @@ class Trainer:
 
     def _refuse_bad_weights(self, row: Row) -> None:
         """An epoch is good if its weights and its validation loss are finite."""
-        bad = [name for name, array in self.model.state_dict().items() if not np.isfinite(array).all()]
+        bad = [name for name, array in self.model.state_dict().items() if not np.isfinite(arrays.to_numpy(array)).all()]
         if row["test_loss"] is not None and not math.isfinite(row["test_loss"]):
             bad.append(f"the test loss ({row['test_loss']})")
         if bad:
-            raise FloatingPointError(f"after epoch {row['epoch']} {bad[0]} is not finite; {_ADVICE}")
+            raise FloatingPointError(f"after epoch {row['epoch']} {bad[0]} is not finite")
 
     def _evaluate(self, x: Array, t: Array, batch_size: int, ctrl_c: _CtrlC) -> tuple[float | None, float | None]:
         if not len(x):
             return None, None
         self.model.eval()
-        total, right, classes = 0.0, 0, True
+        sums = _Sums()
         with no_grad():
             for start in range(0, len(x), batch_size):
                 xs, ts = x[start : start + batch_size], t[start : start + batch_size]
                 ctrl_c.open()
                 y = self.model(xs)
-                total += self.loss(y, ts).item() * len(xs)
+                loss = self.loss(y, ts)
                 ctrl_c.close()
-                correct = self._right(y.numpy(), ts)
-                classes = classes and correct is not None
-                right += correct or 0
-        return total / len(x), right / len(x) if classes else None
+                on_device = device_module(loss.data) is not None
+                sums.add(loss.data if on_device else loss.item(), self._right(y.data, ts), len(xs))
+        sums.settle()
+        return sums.loss, sums.accuracy
 
-    def _right(self, y: Array, t: Array) -> int | None:
+    def _right(self, y: Array, t: Array) -> int | Array | None:
         """Number of samples whose largest output is the class of the target; ``None`` if the targets are no classes."""
         if y.ndim != 2:
             return None
         if t.ndim == 1 and t.dtype.kind in "iu":
-            return int(np.count_nonzero(y.argmax(1) == t))
+            return arrays.count_equal(arrays.argmax(y), t)
         if t.shape == y.shape and isinstance(self.loss, nn.CrossEntropyLoss):
-            return int(np.count_nonzero(y.argmax(1) == t.argmax(1)))
+            return arrays.count_equal(arrays.argmax(y), arrays.argmax(t))
         return None
 
     def _snapshot(self) -> tuple[dict[str, Array], Any, Any]:
-        state = {name: np.array(array) for name, array in self.model.state_dict().items()}
+        state = {name: arrays.copy(array) for name, array in self.model.state_dict().items()}
         return state, copy.deepcopy(self.optimizer.state_dict()), random.get_state()
 
     def _restore(self, snapshot: tuple[dict[str, Array], Any, Any]) -> None:
@@ -294,6 +310,42 @@ class Trainer:
         self.model.load_state_dict(state)
         self.optimizer.load_state_dict(optimizer)
         random.set_state(generator)
+
+
+class _Sums:
+    """Loss and right answers of the batches so far. Those of a device are asked for at :meth:`settle`, which waits."""
+
+    def __init__(self) -> None:
+        self._total, self._right, self._done, self._classes = 0.0, 0, 0, True
+        self._waiting: list[tuple[Any, Any, int]] = []
+
+    def add(self, loss: float | Array, right: int | Array | None, count: int) -> None:
+        """One more batch of ``count`` samples."""
+        if not isinstance(loss, float):
+            self._waiting.append((loss, right, count))
+            return
+        self._done += count
+        self._total += loss * count
+        self._classes = self._classes and right is not None
+        self._right += int(right or 0)
+
+    def settle(self) -> None:
+        """Take the numbers that are still on the device."""
+        waiting, self._waiting = self._waiting, []
+        for loss, right, count in waiting:
+            self.add(float(loss.item()), None if right is None else right.item(), count)
+
+    @property
+    def loss(self) -> float:
+        return self._total / self._done
+
+    @property
+    def accuracy(self) -> float | None:
+        return self._right / self._done if self._classes else None
+
+    def figures(self) -> str:
+        """For the progress bar; empty while the numbers are on a device."""
+        return _figures(self.loss, self.accuracy) if self._done else ""
 
 
 class _CtrlC:

@@ -17,7 +17,7 @@ def batchnorm_training(
         the normalised tensor, and the statistics as plain arrays.
     """
     x, weight, bias = _tensors("batchnorm_training", x, weight, bias)
-    kernels = ops()
+    kernels = ops(x.data)
     data, w = x.data, weight.data
     y, mean, var = kernels.batchnorm_training_forward(data, w, bias.data, eps)
 
@@ -36,7 +36,7 @@ def batchnorm_inference(
     Shapes as of :func:`batchnorm_training`.
     """
     x, weight, bias = _tensors("batchnorm_inference", x, weight, bias)
-    kernels = ops()
+    kernels = ops(x.data)
     data, w = x.data, weight.data
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:

@@ -25,7 +25,7 @@ def conv2d(
     """
     x, weight = as_tensor("conv2d", "x", x), as_tensor("conv2d", "weight", weight)
     bias = None if bias is None else as_tensor("conv2d", "bias", bias)
-    kernels = ops()
+    kernels = ops(x.data)
     data, w = x.data, weight.data
     settings = (stride, padding, dilation, groups)
 

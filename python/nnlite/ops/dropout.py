@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ..autograd import Array, Tensor, as_tensor, record
 from ..backend import ops
+from ..capture import on_replay
 from ..random import DROPOUT, generator
 
 
@@ -12,7 +13,14 @@ def dropout(x: Tensor | Array, p: float = 0.5, training: bool = True) -> Tensor:
     x = as_tensor("dropout", "x", x)
     if not training:
         return x
-    kernels = ops()
-    with generator.draw(DROPOUT) as draw:
-        y, mask = kernels.dropout_forward(x.data, p, generator.seed, draw)
+    kernels = ops(x.data)
+    data = x.data
+
+    def forward() -> tuple[Array, Array]:
+        with generator.draw(DROPOUT) as draw:
+            y_and_mask: tuple[Array, Array] = kernels.dropout_forward(data, p, generator.seed, draw)
+        return y_and_mask
+
+    y, mask = forward()
+    on_replay(forward)
     return record(y, lambda dy, needs: (kernels.dropout_backward(dy, mask, p),), x)

@@ -9,7 +9,7 @@ from ..backend import ops
 def gemm(a: Tensor | Array, b: Tensor | Array, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The matrix product ``op(a) @ op(b)`` of two matrices, where ``op`` transposes if asked to."""
     a, b = as_tensor("gemm", "a", a), as_tensor("gemm", "b", b)
-    kernels = ops()
+    kernels = ops(a.data)
     left, right = a.data, b.data
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:

@@ -13,7 +13,7 @@ Pair = int | Sequence[int]
 def im2col(x: Tensor | Array, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Tensor:
     """The windows of ``x`` ``(N, C, H, W)`` as rows: ``(N*OH*OW, C*R*S)``. Its gradient is :func:`col2im`."""
     x = as_tensor("im2col", "x", x)
-    kernels = ops()
+    kernels = ops(x.data)
     shape = x.data.shape
     settings = (kernel_size, stride, padding, dilation)
     return record(kernels.im2col(x.data, *settings), lambda dy, needs: (kernels.col2im(dy, shape, *settings),), x)
@@ -29,6 +29,6 @@ def col2im(
 ) -> Tensor:
     """Adds the rows of ``col`` to the places that :func:`im2col` took them from. Its gradient is :func:`im2col`."""
     col = as_tensor("col2im", "col", col)
-    kernels = ops()
+    kernels = ops(col.data)
     settings = (kernel_size, stride, padding, dilation)
     return record(kernels.col2im(col.data, x_shape, *settings), lambda dy, needs: (kernels.im2col(dy, *settings),), col)

@@ -20,7 +20,7 @@ def linear(x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | Non
     if x.data.ndim != 2 and x.data.ndim > 0:
         y = linear(reshape(x, (math.prod(leading), x.data.shape[-1])), weight, bias)
         return reshape(y, (*leading, y.data.shape[-1]))
-    kernels = ops()
+    kernels = ops(x.data)
     data, w = x.data, weight.data
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:

@@ -13,7 +13,7 @@ Pair = int | Sequence[int]
 def max_pool2d(x: Tensor | Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """The maximum of each window of x ``(N, C, H, W)``. ``stride`` defaults to ``kernel_size``; padding never wins."""
     x = as_tensor("max_pool2d", "x", x)
-    kernels = ops()
+    kernels = ops(x.data)
     shape = x.data.shape
     settings = (kernel_size, stride, padding)
     y, index = kernels.max_pool2d_forward(x.data, *settings)
@@ -23,7 +23,7 @@ def max_pool2d(x: Tensor | Array, kernel_size: Pair, stride: Pair | None = None,
 def avg_pool2d(x: Tensor | Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Tensor:
     """The mean of each window of x ``(N, C, H, W)``. ``stride`` defaults to ``kernel_size``; padding counts as 0."""
     x = as_tensor("avg_pool2d", "x", x)
-    kernels = ops()
+    kernels = ops(x.data)
     shape = x.data.shape
     settings = (kernel_size, stride, padding)
     y = kernels.avg_pool2d_forward(x.data, *settings)
@@ -33,7 +33,7 @@ def avg_pool2d(x: Tensor | Array, kernel_size: Pair, stride: Pair | None = None,
 def global_avg_pool2d(x: Tensor | Array) -> Tensor:
     """The mean of each channel of each image: ``(N, C, H, W)`` to ``(N, C, 1, 1)``."""
     x = as_tensor("global_avg_pool2d", "x", x)
-    kernels = ops()
+    kernels = ops(x.data)
     shape = x.data.shape
     return record(
         kernels.global_avg_pool2d_forward(x.data), lambda dy, needs: (kernels.global_avg_pool2d_backward(dy, shape),), x

@@ -1,0 +1,131 @@
+"""NVIDIA GPUs: arrays in device memory, and what the devices are doing.
+
+``nl.array(x, device="cuda")`` copies a NumPy array to the GPU, ``x.numpy()`` back; ``model.to("cuda")`` moves a model.
+Every op runs where its arrays are and gives the bits that it gives on the CPU. Kernels run asynchronously: ``item()``,
+``numpy()`` and :func:`synchronize` wait for them, and raise what they found wrong in their arguments (a label out of
+range, say). Until then optimizers change nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from . import arrays
+from .arrays import Array
+from .backend import device_module, load_device
+from .capture import Captured
+
+__all__ = ["array", "capture", "device_count", "is_available", "memory_allocated", "reason", "synchronize"]
+
+
+def reason(name: str = "cuda") -> str | None:
+    """Why the device ``cuda`` cannot be used here, or ``None`` if it can."""
+    try:
+        module = load_device(name)
+    except ImportError as error:
+        return f"nnlite was installed without its CUDA module, which is built where nvcc is found ({error})"
+    if module._device_count() > 0:
+        return None
+    why: str = module._why_none()
+    return why
+
+
+def is_available(name: str = "cuda") -> bool:
+    """Whether there is a GPU that nnlite can use."""
+    return reason(name) is None
+
+
+def device_count() -> int:
+    """Number of GPUs that nnlite can use."""
+    return int(load_device("cuda")._device_count()) if is_available() else 0
+
+
+def array(x: Array, device: str = "cuda") -> Array:
+    """``x`` on ``device``: itself if it is there, else a copy.
+
+    Args:
+        x: a NumPy array of floats or integers, or an array of a device.
+        device: ``"cpu"``, ``"cuda"`` (the first GPU), or ``"cuda:1"``. ``"cuda_sim"`` is the simulator of the tests.
+
+    Returns:
+        ``numpy.ndarray``, or the device's array.
+
+    Raises:
+        TypeError: ``x`` is no array, or of a type that devices have not.
+        ValueError: there is no such device.
+        RuntimeError: nnlite cannot use it; the message says why.
+        MemoryError: the device's memory does not suffice.
+    """
+    if not arrays.is_array(x):
+        raise TypeError(f"array: x must be a numpy.ndarray, got {type(x).__name__}; use np.array(x, np.float32)")
+    module, index = _device(device)
+    if module is None:
+        return arrays.to_numpy(x)
+    if device_module(x) is module and x.device_index == index:  # type: ignore[attr-defined]
+        return x
+    there: Array = module._from_numpy(np.asarray(arrays.to_numpy(x)), index)
+    return there
+
+
+def capture(function: Callable[..., Any], device: str = "cuda") -> Captured:
+    """``function`` as a step that is recorded once and then started again without Python.
+
+    ``step = nl.cuda.capture(train_step)`` and then ``loss = step(x, t)`` in the loop: the first call runs the function,
+    the second runs and records it, later ones copy ``x`` and ``t`` to where the recorded step reads them and start its
+    kernels (a CUDA graph) on the same memory. Every call is one step, with the bits of the function called directly.
+
+    Arguments are arrays of the same shapes and dtypes each time; others run the function itself. What it returns is
+    overwritten by the next call. It must launch the same kernels each time and not ask for numbers of the device
+    (``item()``). Optimizers, schedules (``param_groups``), dropout and batchnorm work as usual; running statistics are
+    updated in place.
+
+    Raises:
+        ValueError, RuntimeError: there is no such device, or it cannot be used.
+    """
+    if _device(device)[0] is None:
+        raise ValueError(f"capture: device must be 'cuda' or 'cuda:N', got {device!r}")
+    return Captured(function, device)
+
+
+def check_device(device: str) -> None:
+    """Raise what :func:`array` would, unless ``device`` can be used."""
+    _device(device)
+
+
+def synchronize(device: str = "cuda") -> None:
+    """Wait for everything under way on the device, and raise what kernels found wrong."""
+    module, _ = _device(device)
+    if module is not None:
+        module._synchronize()
+
+
+def memory_allocated(device: str = "cuda") -> int:
+    """Bytes of device memory that arrays hold."""
+    module, _ = _device(device)
+    return 0 if module is None else int(module._bytes_in_use())
+
+
+def _device(device: str) -> tuple[ModuleType | None, int]:
+    """Module (``None``: the host) and number of a device, which exists."""
+    found = re.fullmatch(r"(cpu|cuda|cuda_sim)(?::(\d{1,4}))?", device) if isinstance(device, str) else None
+    if found is None or (found[1] == "cpu" and found[2]):
+        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}")
+    if found[1] == "cpu":
+        return None, 0
+    why = reason(found[1])
+    if why is not None:
+        raise RuntimeError(f"device {device!r} cannot be used: {why}")
+    module, index = load_device(found[1]), int(found[2] or 0)
+    module._check_device(index)
+    return module, index
+
+
+def __getattr__(name: str) -> Any:
+    if name == "Array":
+        return load_device("cuda").Array
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,140 @@
+"""What nvcc makes of the kernels, for sm_90: the arithmetic of docs/numerics.md, and nothing outside registers."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+KERNELS = sorted((ROOT / "cuda" / "ops").glob("*.cu"))
+NVCC = shutil.which("nvcc")
+pytestmark = pytest.mark.skipif(NVCC is None, reason="needs nvcc")
+
+CONTRACTIBLE = re.compile(r"\b(?:add|sub|mul)\.f(?:32|64)\b")  # without .rn, ptxas may fuse them
+FORBIDDEN = {
+    "subnormals become 0": re.compile(r"\.ftz\b"),
+    "an approximation": re.compile(r"\.(?:approx|full)\b"),
+    "may be contracted": CONTRACTIBLE,
+    "a mode other than to nearest": re.compile(r"\b(?:add|sub|mul|fma|div|sqrt|rcp)\.r[zmp]\.f(?:32|64)\b"),
+    "the order of atomic sums of floats is not specified": re.compile(r"\b(?:atom|red)\.[\w.:]*f(?:16|16x2|32|64)\b"),
+}
+
+
+def options() -> list[str]:
+    """Those of the build."""
+    cmake = (ROOT / "cuda" / "nvcc.cmake").read_text()
+    found = re.search(r"COMPILE_LANGUAGE:CUDA>:(--fmad.*?)>\)", cmake, re.DOTALL)
+    assert found is not None
+    return ["-std=c++20", "-O3", "-arch=sm_90", f"-I{ROOT / 'cuda'}", f"-I{ROOT / 'csrc'}", *found[1].split()]
+
+
+class Compiled(NamedTuple):
+    ptx: str
+    messages: str  # of the compilers, with what ptxas -v says
+
+
+def compile_kernels(source: Path, to: Path, flags: list[str]) -> Compiled:
+    to.mkdir()
+    assert NVCC is not None
+    command = [
+        NVCC,
+        *flags,
+        "-Xptxas=-v",
+        "-cubin",
+        "--keep",
+        f"--keep-dir={to}",
+        "-o",
+        str(to / "x.cubin"),
+        str(source),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Compiled((to / f"{source.stem}.ptx").read_text(), done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Compiled]]:
+    """The kernels of a file; each is compiled once, and two at a time."""
+    folder = tmp_path_factory.mktemp("ptx")
+    pool = ThreadPoolExecutor(2)
+    futures = {file: pool.submit(compile_kernels, file, folder / file.stem, options()) for file in KERNELS}
+    yield lambda file: futures[file].result()
+    pool.shutdown(cancel_futures=True)
+
+
+def violations(ptx: str) -> list[str]:
+    return [f"{what}: {match[0]}" for what, pattern in FORBIDDEN.items() for match in pattern.finditer(ptx)]
+
+
+def entries(ptx: str) -> dict[str, str]:
+    """The instructions of each kernel, by its mangled name."""
+    parts = re.split(r"\.entry (\w+)", ptx)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def writes_fma(file: Path) -> bool:
+    """Whether the file, or a header of its own folder, asks for a fused multiply-add."""
+    text = file.read_text()
+    headers = [ROOT / "cuda" / name for name in re.findall(r'#include "(.*?)"', text)]
+    texts = [text, *(header.read_text() for header in headers if header.exists() and header.name != "launch.h")]
+    return any(word in part for part in texts for word in ("fused(", "fma", "elementary.h"))
+
+
+@pytest.mark.parametrize("file", KERNELS, ids=lambda file: file.stem)
+def test_arithmetic_is_as_written(compiled: Callable[[Path], Compiled], file: Path) -> None:
+    ptx = compiled(file).ptx
+    assert entries(ptx)
+    assert violations(ptx) == []
+    if not writes_fma(file):
+        assert "fma." not in ptx
+
+
+@pytest.mark.parametrize("file", KERNELS, ids=lambda file: file.stem)
+def test_everything_is_in_registers(compiled: Callable[[Path], Compiled], file: Path) -> None:
+    messages = compiled(file).messages
+    frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", messages)
+    assert len(frames) >= len(entries(compiled(file).ptx))
+    assert set(frames) == {("0", "0", "0")}, messages
+    assert "warning" not in messages
+
+
+@pytest.mark.parametrize(
+    ("functor", "instruction"), [("Add", "add"), ("Subtract", "sub"), ("Multiply", "mul"), ("Divide", "div")]
+)
+@pytest.mark.parametrize("dtype", ["f32", "f64"])
+def test_one_operation_is_one_instruction(
+    compiled: Callable[[Path], Compiled], functor: str, instruction: str, dtype: str
+) -> None:
+    file = ROOT / "cuda" / "ops" / "elementwise.cu"
+    letter = "f" if dtype == "f32" else "d"
+    kernels = {n: b for n, b in entries(compiled(file).ptx).items() if f"{len(functor)}{functor}E{letter}" in n}
+    assert len(kernels) == 2  # in packs, and one by one
+    for body in kernels.values():
+        arithmetic = re.findall(r"\b(?:add|sub|mul|fma|div|rcp)\.\w*\.?f\d\d", body)
+        assert set(arithmetic) == {f"{instruction}.rn.{dtype}"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "expression", "what"),
+    [
+        ("--fmad=true", "(a + b) * c", "may be contracted"),
+        ("-ftz=true", "a + b", "subnormals become 0"),
+        ("-prec-div=false", "a / b", "an approximation"),
+        ("-prec-sqrt=false", "sqrtf(a)", "an approximation"),
+        ("--fmad=false", "atomicAdd(y, a)", "the order of atomic sums"),
+    ],
+)
+def test_other_arithmetic_is_found(tmp_path: Path, flag: str, expression: str, what: str) -> None:
+    """The checks above can fail."""
+    source = tmp_path / "kernel.cu"
+    source.write_text(f"__global__ void kernel(float a, float b, float c, float* y) {{ y[1] = {expression} + b * c; }}")
+    flags = [f for f in options() if f.split("=")[0] != flag.split("=")[0]]
+    found = violations(compile_kernels(source, tmp_path / "out", [*flags, flag]).ptx)
+    assert any(text.startswith(what) for text in found), found
