@@ -110,7 +110,7 @@ struct BlockTeam : RowMember<int64_t, kThreads> {
 namespace row_team {
 
 constexpr int kLaneThreads = 128;
-constexpr int64_t kLaneBytes = 8 * 1024, kShortBytes = 32 * 1024, kSharedBytes = 227 * 1024;
+constexpr int64_t kLaneBytes = 8 * 1024, kShortBytes = 32 * 1024;
 
 template <class T, class Op>
 __global__ void rows_by_lanes(Op op, int64_t rows, int k, int lanes, int arrays) {
@@ -146,7 +146,7 @@ void for_rows(const char* name, Op op, int64_t rows, int64_t k, int arrays) {
            rows, static_cast<int>(k), lanes, arrays);
     return;
   }
-  const int64_t fitting = (kSharedBytes - static_cast<int64_t>(sizeof(RowSlots))) / row_bytes;
+  const int64_t fitting = static_cast<int64_t>(device::shared_bytes() - sizeof(RowSlots)) / row_bytes;
   const int kept = static_cast<int>(std::min<int64_t>(arrays, fitting));
   const size_t shared = sizeof(RowSlots) + static_cast<size_t>(kept * row_bytes);
   if (bytes <= kShortBytes) {

@@ -147,7 +147,7 @@ void plane_statistics(const T* x, int64_t planes, int64_t p, T* sums, T* squares
     small(small_planes<T, 1, 8>, lanes, 8);
   } else if (p <= 4 * kWarp) {
     small(small_planes<T, 4, 4>, kWarp, 4);
-  } else if (p * static_cast<int64_t>(sizeof(T)) <= 200 * 1024) {
+  } else if (static_cast<size_t>(p) * sizeof(T) + sizeof(RowSlots) <= device::shared_bytes()) {
     for_rows<T>(op, Plane<T>{x, static_cast<T>(p), sums, squares}, planes, p, 1);
   } else {
     long_row_sums<T>(op, lane_sum::Row<T>{x, p}, planes, p, lane_sum::Store<T>{sums});
