@@ -1,14 +1,13 @@
 // Rows of k elements that are gone over several times, as a softmax or a normalisation does: who works on a row, and
 // where it is kept, so that memory is read once.
 //
-//   ThreadTeam a thread, for many rows of k <= 32. Its warp copies 32 rows to shared memory and back, so that what
-//   memory
-//              sees are runs.
-//   LaneTeam   a warp, or for k <= 32 a part of one, a power of two of lanes. Lane i has elements i, i + 32, ... and no
-//              others; shared memory is its array, so nobody waits for anybody.
-//   BlockTeam  a block, for rows longer than 8 KB. Thread i has elements i, i + threads, ..., but the order of a sum
-//              gives it others, so threads wait before and after one. What does not fit into shared memory is read
-//              again.
+//   ThreadTeam  a thread, for many rows of k <= 32. Its warp copies 32 rows to shared memory and back, so that what
+//               memory sees are runs.
+//   LaneTeam    a warp, or for k <= 32 a part of one, a power of two of lanes. Lane i has elements i, i + 32, ... and
+//               no others; shared memory is its array, so nobody waits for anybody.
+//   BlockTeam   a block, for rows longer than 8 KB. Thread i has elements i, i + threads, ..., but the order of a sum
+//               gives it others, so threads wait before and after one. What does not fit into shared memory is read
+//               again.
 //
 // An op is a functor called with the team and the number of the row, the same for all teams. Its formulas are loops
 // over a thread's own elements (each) and sums and maxima of the row, which every thread gets. Every thread of a warp
