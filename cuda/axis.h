@@ -2,25 +2,19 @@
 // kind, take many instructions.
 #pragma once
 
+#include "fast_divide.h"
 #include "launch.h"
 #include "ops/window_axis.h"
 
 namespace nnlite {
 
-// n / d for 0 <= n < 2^31 and d >= 1 by a multiplication: with 2^(s-1) < d <= 2^s and m = floor(2^32 (2^s - d) / d) +
-// 1, n / d = (floor(n m / 2^32) + n) / 2^s (Granlund and Montgomery 1994).
 template <class Index>
 struct Divider;
 template <>
 struct Divider<int32_t> {
-  unsigned factor, shift;
-  explicit Divider(int64_t d) : shift(0) {
-    while ((int64_t{1} << shift) < d) ++shift;
-    factor = static_cast<unsigned>(((((uint64_t{1} << shift) - static_cast<uint64_t>(d)) << 32) / d) + 1);
-  }
-  __device__ int32_t divide(int32_t n) const {
-    return static_cast<int32_t>((__umulhi(static_cast<unsigned>(n), factor) + static_cast<unsigned>(n)) >> shift);
-  }
+  FastDivide by;
+  explicit Divider(int64_t d) : by(d) {}
+  __device__ int32_t divide(int32_t n) const { return by(n); }
 };
 template <>
 struct Divider<int64_t> {

@@ -46,6 +46,7 @@ std::string why_none();
 int current();
 void set_current(int index);  // DeviceError unless 0 <= index < count()
 int multiprocessors();        // of the current device
+size_t shared_bytes();        // that a block may have, on the current device
 
 void* allocate(size_t bytes);  // at least 256-byte aligned; never nullptr; OutOfDeviceMemory
 void release(void* p) noexcept;

@@ -3,6 +3,7 @@
 //
 //   fold, warp_sum, block_sum   parts of kernels: of a warp's lanes, of a chunk by a warp, of any length by a block
 //   row_sums, column_sums       started by the host: of each row, or each column, of a matrix
+//   column_sums_twice           two column_sums, the second of which uses the first
 //   long_row_sums               row_sums where rows are known to be long, e.g. one row of everything
 //
 // What is summed is a T or a Two<T>, two sums in one reading, and comes from a functor f: f(row) (or f(column)) is a
@@ -120,18 +121,19 @@ __device__ V block_sum(int64_t n, F f, V* slots) {
 
 namespace lane_sum {
 
-constexpr int kThreads = 256, kWarps = kThreads / kWarp;
+constexpr int kRowThreads = 256, kRowWarps = kRowThreads / kWarp;
 
-// A chunk a warp, of rows of `chunks` chunks each.
-template <class V, class F, class Put>
+// A chunk a warp, of rows of `chunks` chunks each. Few warps make up for it by more loads under way, kBytes a thread.
+constexpr int kFewWarps = 1024;
+template <class V, int kBytes, class F, class Put>
 __global__ void chunks_of_rows(F f, int64_t rows, int64_t size, int64_t chunks, Put put) {
-  const int64_t sum = int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp;
+  const int64_t sum = int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp;
   if (sum >= rows * chunks) return;
   const int64_t row = chunks == 1 ? sum : sum / chunks;
   const int64_t begin = (sum - row * chunks) * kChunk;
   const auto element = f(row);
-  const V s = warp_sum<V>(static_cast<int>(size - begin < kChunk ? size - begin : kChunk),
-                          [&](int i) { return element(begin + i); });
+  const V s = warp_sum<V, kBytes>(static_cast<int>(size - begin < kChunk ? size - begin : kChunk),
+                                  [&](int i) { return element(begin + i); });
   if (threadIdx.x % kWarp == 0) put(sum, s);
 }
 
@@ -139,7 +141,7 @@ __global__ void chunks_of_rows(F f, int64_t rows, int64_t size, int64_t chunks, 
 constexpr int kRows = 4, kShort = 512;
 template <class V, class F, class Put>
 __global__ void short_rows(F f, int64_t rows, int size, Put put) {
-  const int64_t first = (int64_t{blockIdx.x} * kWarps + threadIdx.x / kWarp) * kRows;
+  const int64_t first = (int64_t{blockIdx.x} * kRowWarps + threadIdx.x / kWarp) * kRows;
   if (first >= rows) return;
   V sum[kRows]{};
   for (int i = static_cast<int>(threadIdx.x) % kWarp; i < size; i += kWarp) {
@@ -157,7 +159,7 @@ __global__ void short_rows(F f, int64_t rows, int size, Put put) {
 constexpr int kGroupRows = 8;
 template <class V, class F, class Put>
 __global__ void tiny_rows(F f, int64_t rows, int size, int lanes, Put put) {
-  const int groups = kThreads / lanes, group = static_cast<int>(threadIdx.x) / lanes;
+  const int groups = kRowThreads / lanes, group = static_cast<int>(threadIdx.x) / lanes;
   const int i = static_cast<int>(threadIdx.x) % lanes;
   const int64_t first = int64_t{blockIdx.x} * groups * kGroupRows + group;
   V v[kGroupRows];
@@ -179,18 +181,35 @@ struct Columns {
   V at[kWarp][kMostColumns + 1];
 };
 template <class V, class F, class Put>
-__global__ void chunks_of_columns(F f, int64_t rows, int64_t columns, int64_t blocks, Put put) {
-  Columns<V>& lanes = shared_memory<Columns<V>>();
+__device__ void sum_columns(Columns<V>& lanes, F f, int64_t begin, int64_t end, int64_t left, int64_t columns,
+                            Put put) {
   const int width = static_cast<int>(blockDim.x), x = static_cast<int>(threadIdx.x), y = static_cast<int>(threadIdx.y);
-  const int64_t chunk = blockIdx.x / blocks, left = (blockIdx.x - chunk * blocks) * width;
-  const int64_t begin = chunk * kChunk, end = begin + kChunk < rows ? begin + kChunk : rows;
   if (left + x < columns) lanes.at[y][x] = one_lane<V>(begin + y, end, f(left + x));
   __syncthreads();
   const int thread = x + width * y, column = thread / kWarp, lane = thread % kWarp;
-  if (left + column >= columns) return;
-  const V sum = fold(lanes.at[lane][column]);
-  if (lane == 0) put(chunk * columns + left + column, sum);
+  if (left + column < columns) {
+    const V sum = fold(lanes.at[lane][column]);
+    if (lane == 0) put(left + column, sum);
+  }
+  __syncthreads();
 }
+template <class V, class F, class Put>
+__global__ void chunks_of_columns(F f, int64_t rows, int64_t columns, int64_t blocks, Put put) {
+  const int64_t chunk = blockIdx.x / blocks, left = (blockIdx.x - chunk * blocks) * blockDim.x;
+  const int64_t begin = chunk * kChunk, end = begin + kChunk < rows ? begin + kChunk : rows;
+  sum_columns(shared_memory<Columns<V>>(), f, begin, end, left, columns,
+              [&](int64_t column, V sum) { put(chunk * columns + column, sum); });
+}
+template <class V, class F, class Put, class F2, class Put2>
+__global__ void columns_twice(F f, Put put, F2 f2, Put2 put2, int64_t rows, int64_t columns) {
+  Columns<V>& lanes = shared_memory<Columns<V>>();
+  const int64_t left = int64_t{blockIdx.x} * blockDim.x;
+  sum_columns(lanes, f, 0, rows, left, columns, put);
+  sum_columns(lanes, f2, 0, rows, left, columns, put2);
+}
+
+// Few columns make more blocks if a block has fewer of them; 8 floats still fill a sector of memory.
+static inline int64_t columns_of_block(int64_t columns) { return columns < 4096 ? kMostColumns / 2 : kMostColumns; }
 
 template <class V>
 struct Row {
@@ -221,15 +240,14 @@ template <class V, class F, class Put>
 void long_row_sums(const char* name, F f, int64_t rows, int64_t size, Put put) {
   using namespace lane_sum;
   if (rows == 0) return;
-  if (size <= kChunk) {
-    launch(name, chunks_of_rows<V, F, Put>, blocks_for(rows, kWarps), rows == 1 ? kWarp : kThreads, 0, f, rows, size,
-           int64_t{1}, put);
-    return;
-  }
-  const int64_t chunks = blocks_for(size, kChunk);
-  const Scratch<V> sums(rows * chunks);
-  launch(name, chunks_of_rows<V, F, Store<V>>, blocks_for(rows * chunks, kWarps), kThreads, 0, f, rows, size, chunks,
-         Store<V>{sums.get()});
+  const int64_t chunks = size <= kChunk ? 1 : blocks_for(size, kChunk), warps = rows * chunks;
+  const auto start = [&]<class To>(To to) {
+    const auto kernel = warps <= kFewWarps ? chunks_of_rows<V, 128, F, To> : chunks_of_rows<V, 64, F, To>;
+    launch(name, kernel, blocks_for(warps, kRowWarps), warps == 1 ? kWarp : kRowThreads, 0, f, rows, size, chunks, to);
+  };
+  if (chunks == 1) return start(put);
+  const Scratch<V> sums(warps);
+  start(Store<V>{sums.get()});
   long_row_sums<V>(name, Row<V>{sums.get(), chunks}, rows, chunks, put);
 }
 
@@ -241,11 +259,11 @@ void row_sums(const char* name, F f, int64_t rows, int64_t size, Put put) {
   if (size <= kWarp) {
     int lanes = 1;
     while (lanes < size) lanes *= 2;
-    launch(name, tiny_rows<V, F, Put>, blocks_for(rows, int64_t{kGroupRows} * (kThreads / lanes)), kThreads, 0, f, rows,
-           static_cast<int>(size), lanes, put);
+    launch(name, tiny_rows<V, F, Put>, blocks_for(rows, int64_t{kGroupRows} * (kRowThreads / lanes)), kRowThreads, 0, f,
+           rows, static_cast<int>(size), lanes, put);
   } else if (size <= kShort) {
-    launch(name, short_rows<V, F, Put>, blocks_for(rows, kRows * kWarps), kThreads, 0, f, rows, static_cast<int>(size),
-           put);
+    launch(name, short_rows<V, F, Put>, blocks_for(rows, kRows * kRowWarps), kRowThreads, 0, f, rows,
+           static_cast<int>(size), put);
   } else {
     long_row_sums<V>(name, f, rows, size, put);
   }
@@ -256,8 +274,7 @@ template <class V, class F, class Put>
 void column_sums(const char* name, F f, int64_t rows, int64_t columns, Put put) {
   using namespace lane_sum;
   if (columns == 0) return;
-  // Few columns make more blocks if a block has fewer of them; 8 floats still fill a sector of memory.
-  const int64_t width = columns < 4096 ? 8 : kMostColumns, blocks = blocks_for(columns, width);
+  const int64_t width = columns_of_block(columns), blocks = blocks_for(columns, width);
   const Extent threads(width, kWarp);
   if (rows <= kChunk) {
     launch(name, chunks_of_columns<V, F, Put>, blocks, threads, sizeof(Columns<V>), f, rows, columns, blocks, put);
@@ -268,6 +285,21 @@ void column_sums(const char* name, F f, int64_t rows, int64_t columns, Put put) 
   launch(name, chunks_of_columns<V, F, Store<V>>, blocks * chunks, threads, sizeof(Columns<V>), f, rows, columns,
          blocks, Store<V>{sums.get()});
   column_sums<V>(name, Column<V>{sums.get(), columns}, chunks, columns, put);
+}
+
+// column_sums with f and put, then with f2 and put2, where f2(j) may read what put has written for column j.
+template <class V, class F, class Put, class F2, class Put2>
+void column_sums_twice(const char* name, F f, Put put, F2 f2, Put2 put2, int64_t rows, int64_t columns) {
+  using namespace lane_sum;
+  if (columns == 0) return;
+  if (rows <= kChunk) {
+    const int64_t width = columns_of_block(columns);
+    launch(name, columns_twice<V, F, Put, F2, Put2>, blocks_for(columns, width), Extent(width, kWarp),
+           sizeof(Columns<V>), f, put, f2, put2, rows, columns);
+    return;
+  }
+  column_sums<V>(name, f, rows, columns, put);
+  column_sums<V>(name, f2, rows, columns, put2);
 }
 
 }  // namespace nnlite

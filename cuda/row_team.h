@@ -1,17 +1,20 @@
 // Rows of k elements that are gone over several times, as a softmax or a normalisation does: who works on a row, and
 // where it is kept, so that memory is read once.
 //
-//   LaneTeam   a warp, or for k <= 32 a part of one, a power of two of lanes. Lane i has elements i, i + 32, ... and no
-//              others; shared memory is its array, so nobody waits for anybody.
-//   BlockTeam  a block, for rows longer than 8 KB. Thread i has elements i, i + threads, ..., but the order of a sum
-//              gives it others, so threads wait before and after one. What does not fit into shared memory is read
-//              again.
+//   ThreadTeam  a thread, for many rows of k <= 32. Its warp copies 32 rows to shared memory and back, so that what
+//               memory sees are runs.
+//   LaneTeam    a warp, or for k <= 32 a part of one, a power of two of lanes. Lane i has elements i, i + 32, ... and
+//               no others; shared memory is its array, so nobody waits for anybody.
+//   BlockTeam   a block, for rows longer than 8 KB. Thread i has elements i, i + threads, ..., but the order of a sum
+//               gives it others, so threads wait before and after one. What does not fit into shared memory is read
+//               again.
 //
-// An op is a functor called with the team and the number of the row, the same for both teams. Its formulas are loops
+// An op is a functor called with the team and the number of the row, the same for all teams. Its formulas are loops
 // over a thread's own elements (each) and sums and maxima of the row, which every thread gets. Every thread of a warp
 // makes the same calls; a team without a row has k = 0.
 #pragma once
 
+#include "fast_divide.h"
 #include "lane_sum.h"
 
 namespace nnlite {
@@ -35,6 +38,59 @@ struct RowMember {
 };
 
 template <class T>
+struct ThreadTeam : RowMember<int, 1> {
+  int lane, rows, row_size;  // of the warp; row_size is k where there is a row
+  FastDivide by_row_size;
+  T* storage;  // of the warp; rows begin at odd distances, so that equal places of them lie in different banks
+
+  __device__ int distance() const { return row_size | 1; }
+  __device__ T* of_warp(int number) const { return storage + number * kWarp * distance(); }
+  __device__ int in_storage(int i) const { return i + by_row_size(i) * (distance() - row_size); }
+  // Row 0 of the warp, given this thread's.
+  template <class P>
+  __device__ P* first_row(P* row) const {
+    return reinterpret_cast<P*>(__shfl_sync(kWholeWarp, reinterpret_cast<uintptr_t>(row), 0));
+  }
+
+  __device__ T* place(int number, T*) const { return of_warp(number) + lane * distance(); }
+  __device__ const T* stage(int number, const T* x) const {
+    const T* const from = first_row(x);
+    T* const to = of_warp(number);
+    in_batches<kWarp>(
+        lane, rows * row_size, [&](int i) { return from[i]; }, [&](int i, T v) { to[in_storage(i)] = v; });
+    __syncwarp();
+    return place(number, nullptr);
+  }
+  template <class F>
+  __device__ void emit(int number, T* y, F f) const {
+    T* const values = place(number, nullptr);
+    each(f, [&](int i, T v) { values[i] = v; });
+    T *const to = first_row(y), *const from = of_warp(number);
+    __syncwarp();
+    for (int i = lane; i < rows * row_size; i += kWarp) to[i] = from[in_storage(i)];
+  }
+  __device__ T max(T most) const { return most; }
+  // The tree of a chunk of at most 32 elements: of lanes first, first + kStep, first + 2 kStep, ...
+  template <class V, int kStep, class F>
+  __device__ V tree(int first, F f) const {
+    if constexpr (kStep == kWarp) {
+      return first < k ? V{} + f(first) : V{};
+    } else {
+      return tree<V, 2 * kStep>(first, f) + tree<V, 2 * kStep>(first + kStep, f);
+    }
+  }
+  template <class V = T, class F>
+  __device__ V sum(F f) const {
+    return tree<V, 1>(0, f);
+  }
+  template <class F>
+  __device__ T sum_kept(T* values, F f) const {
+    each<16>(f, [&](int i, T v) { values[i] = v; });
+    return sum([&](int i) { return values[i]; });
+  }
+};
+
+template <class T>
 struct LaneTeam : RowMember<int, kWarp> {
   int lanes;
   T* storage;
@@ -47,6 +103,11 @@ struct LaneTeam : RowMember<int, kWarp> {
     each<64>([&](int i) { return x[i]; }, [&](int i, T v) { kept[i] = v; });
     return kept;
   }
+  // y[i] = f(i); array `number` may be overwritten by it, and f may read that at i.
+  template <class F>
+  __device__ void emit(int, T* y, F f) const {
+    each(f, [&](int i, T v) { y[i] = v; });
+  }
   __device__ T max(T most) const {
     for (int half = lanes / 2; half > 0; half /= 2) most = maximum(most, across(most, half));
     return most;
@@ -56,15 +117,14 @@ struct LaneTeam : RowMember<int, kWarp> {
   __device__ V sum(F f) const {
     return fold(one_lane<V>(member, k, f), lanes);
   }
-  // The same, and values[i] = f(i).
+  // The same, and values[i] = f(i): a few at a time, so that their operations fill each other's waits.
   template <class F>
   __device__ T sum_kept(T* values, F f) const {
     T sum{};
-    for (int i = member; i < k; i += kWarp) {
-      const T v = f(i);
+    each<16>(f, [&](int i, T v) {
       values[i] = v;
       sum = sum + v;
-    }
+    });
     return fold(sum, lanes);
   }
 };
@@ -87,6 +147,10 @@ struct BlockTeam : RowMember<int64_t, kThreads> {
     this->template each<64>([&](int64_t i) { return x[i]; }, [&](int64_t i, T v) { to[i] = v; });
     return to;
   }
+  template <class F>
+  __device__ void emit(int, T* y, F f) const {
+    this->each(f, [&](int64_t i, T v) { y[i] = v; });
+  }
   __device__ T max(T most) const {
     T* const all = reinterpret_cast<T*>(slots);
     for (int half = kWarp / 2; half > 0; half /= 2) most = maximum(most, across(most, half));
@@ -103,7 +167,7 @@ struct BlockTeam : RowMember<int64_t, kThreads> {
   }
   template <class F>
   __device__ T sum_kept(T* values, F f) const {
-    for (int64_t i = member; i < k; i += kThreads) values[i] = f(i);
+    this->template each<16>(f, [&](int64_t i, T v) { values[i] = v; });
     return sum([=](int64_t i) { return values[i]; });
   }
 };
@@ -111,7 +175,19 @@ struct BlockTeam : RowMember<int64_t, kThreads> {
 namespace row_team {
 
 constexpr int kLaneThreads = 128;
-constexpr int64_t kLaneBytes = 8 * 1024, kShortBytes = 32 * 1024, kSharedBytes = 227 * 1024;
+constexpr int64_t kLaneBytes = 8 * 1024, kShortBytes = 32 * 1024;
+
+template <class T, class Op>
+__global__ void rows_by_threads(Op op, int64_t rows, int k, FastDivide by_k, int arrays) {
+  const int lane = static_cast<int>(threadIdx.x) % kWarp, warp = static_cast<int>(threadIdx.x) / kWarp;
+  const int64_t first = (int64_t{blockIdx.x} * (kLaneThreads / kWarp) + warp) * kWarp, left = rows - first;
+  if (left <= 0) return;
+  const int of_warp = left < kWarp ? static_cast<int>(left) : kWarp;
+  const bool there = lane < of_warp;
+  T* const storage = &shared_memory<T>() + warp * arrays * kWarp * (k | 1);
+  // A thread without a row has the warp's first row and no element of it.
+  op(ThreadTeam<T>{{0, there ? k : 0}, lane, of_warp, k, by_k, storage}, there ? first + lane : first);
+}
 
 template <class T, class Op>
 __global__ void rows_by_lanes(Op op, int64_t rows, int k, int lanes, int arrays) {
@@ -125,7 +201,7 @@ __global__ void rows_by_lanes(Op op, int64_t rows, int k, int lanes, int arrays)
 }
 
 template <class T, int kThreads, class Op>
-__global__ void __launch_bounds__(kThreads, kThreads == 448 ? 2 : 8) rows_by_blocks(Op op, int64_t k, int kept) {
+__global__ void __launch_bounds__(kThreads, kThreads == 448 ? 2 : 7) rows_by_blocks(Op op, int64_t k, int kept) {
   RowSlots& slots = shared_memory<RowSlots>();
   T* const storage = reinterpret_cast<T*>(&slots + 1);
   op(BlockTeam<T, kThreads>{{static_cast<int>(threadIdx.x), k}, storage, kept, &slots}, int64_t{blockIdx.x});
@@ -138,6 +214,13 @@ template <class T, class Op>
 void for_rows(const char* name, Op op, int64_t rows, int64_t k, int arrays) {
   using namespace row_team;
   if (rows == 0) return;
+  // A thread a row only where that leaves enough threads.
+  if (k <= kWarp && rows >= int64_t{4} * kWarp * device::multiprocessors()) {
+    const size_t shared = static_cast<size_t>(kLaneThreads * arrays * (k | 1)) * sizeof(T);
+    launch(name, rows_by_threads<T, Op>, blocks_for(rows, kLaneThreads), kLaneThreads, shared, op, rows,
+           static_cast<int>(k), FastDivide(k), arrays);
+    return;
+  }
   const int64_t row_bytes = k * static_cast<int64_t>(sizeof(T)), bytes = arrays * row_bytes;
   if (k <= kWarp || bytes <= kLaneBytes) {
     int lanes = 1;
@@ -147,7 +230,7 @@ void for_rows(const char* name, Op op, int64_t rows, int64_t k, int arrays) {
            rows, static_cast<int>(k), lanes, arrays);
     return;
   }
-  const int64_t fitting = (kSharedBytes - static_cast<int64_t>(sizeof(RowSlots))) / row_bytes;
+  const int64_t fitting = static_cast<int64_t>(device::shared_bytes() - sizeof(RowSlots)) / row_bytes;
   const int kept = static_cast<int>(std::min<int64_t>(arrays, fitting));
   const size_t shared = sizeof(RowSlots) + static_cast<size_t>(kept * row_bytes);
   if (bytes <= kShortBytes) {

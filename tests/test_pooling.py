@@ -42,6 +42,9 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     ((2, 2, 7, 7), 7, None, 0),
     ((1, 2, 1, 3), 5, 1, 2),
     ((2, 3, 8, 9), 3, 2, 0),
+    ((2, 2, 7, 8), 3, 2, 0),
+    ((2, 2, 6, 8), 3, 2, 1),
+    ((1, 1, 1, 2), 3, 2, 1),
     ((2, 2, 5, 6), 2, 2, 1),
     ((1, 2, 5, 6), 2, 2**40, 1),  # places on an axis do not fit into 32 bits
 ]
@@ -165,6 +168,18 @@ REFUSALS: list[Refusal] = [
         lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), -1, np.int32), X, 2),
         ValueError,
         r"index holds \[-1\] but a window has 4 taps",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 3, 3), np.full((2, 3, 3, 3), 9, np.int32), X, 3, 2, 1),
+        ValueError,
+        r"index holds \[9\] but a window has 9 taps \(0 to 8\)$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 5, 6), np.full((2, 3, 5, 6), 9, np.int32), X, 3, 1, 1),
+        ValueError,
+        r"index holds \[9\] but a window has 9 taps \(0 to 8\)$",
     ),
     ("global_avg_pool2d_forward", lambda: (full(3, 4),), ValueError, r"x must have 4 dimensions"),
     (

@@ -127,7 +127,16 @@ def test_cross_entropy_of_probabilities(backend: ModuleType, dtype: npt.DTypeLik
 )
 def test_rows_of_any_length(backend: ModuleType, rows: int, size: int, dtype: npt.DTypeLike) -> None:
     """Rows of as many bytes as make a device use a part of a warp, a warp, a block, and no longer shared memory."""
-    shape = (rows, size // np.dtype(dtype).itemsize)
+    check_rows(backend, (rows, size // np.dtype(dtype).itemsize), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(128, 1), (129, 10), (160, 17), (131, 32)])
+def test_many_short_rows(backend: ModuleType, shape: tuple[int, int], dtype: npt.DTypeLike, small_device: None) -> None:
+    check_rows(backend, shape, dtype)
+
+
+def check_rows(backend: ModuleType, shape: tuple[int, int], dtype: npt.DTypeLike) -> None:
     x, dy, p = numbers(shape, dtype, 1), numbers(shape, dtype, 2), probabilities(shape, dtype, 3)
     y = reference.softmax_forward(x)
     target, dloss = rng(4).integers(0, shape[1], shape[0]), np.array(0.7, dtype)

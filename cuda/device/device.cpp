@@ -34,7 +34,7 @@ struct Device {
   int index = 0;
   cudaStream_t stream = nullptr;
   Fault* fault = nullptr;  // in device memory
-  int multiprocessors = 0;
+  int multiprocessors = 0, shared_bytes = 0;
   // From here on, for who holds `copying`.
   std::mutex copying;
   Fault* found = nullptr;  // the host's copy of *fault
@@ -157,6 +157,7 @@ std::unique_ptr<Device> open(int index) {
   const std::string doing = name_of(index) + " cannot be opened";
   d->index = index;
   require(cudaDeviceGetAttribute(&d->multiprocessors, cudaDevAttrMultiProcessorCount, index), doing);
+  require(cudaDeviceGetAttribute(&d->shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, index), doing);
   require(cudaStreamCreateWithFlags(&d->stream, cudaStreamNonBlocking), doing);
   require(cudaMalloc(reinterpret_cast<void**>(&d->fault), sizeof(Fault)), doing);
   require(cudaMemsetAsync(d->fault, 0, sizeof(Fault), d->stream), doing);
@@ -408,6 +409,7 @@ void synchronize() {
 }
 
 int multiprocessors() { return here().multiprocessors; }
+size_t shared_bytes() { return static_cast<size_t>(here().shared_bytes); }
 
 void* stream() { return here().stream; }
 
@@ -488,11 +490,10 @@ void allow_shared(const char* name, const void* kernel, size_t shared) {
   const std::lock_guard lock(p.allowing);
   size_t& allowed = p.allowed[{d.index, kernel}];
   if (allowed >= shared) return;
-  int most = 0;
-  cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, d.index);
-  if (shared > static_cast<size_t>(most)) {
+  if (shared > static_cast<size_t>(d.shared_bytes)) {
     throw DeviceError(std::string(name) + ": needs " + std::to_string(shared) +
-                      " bytes of shared memory a block, but " + name_of(d.index) + " has " + std::to_string(most));
+                      " bytes of shared memory a block, but " + name_of(d.index) + " has " +
+                      std::to_string(d.shared_bytes));
   }
   require(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared)), name);
   allowed = shared;

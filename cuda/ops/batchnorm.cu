@@ -147,7 +147,7 @@ void plane_statistics(const T* x, int64_t planes, int64_t p, T* sums, T* squares
     small(small_planes<T, 1, 8>, lanes, 8);
   } else if (p <= 4 * kWarp) {
     small(small_planes<T, 4, 4>, kWarp, 4);
-  } else if (p * static_cast<int64_t>(sizeof(T)) <= 200 * 1024) {
+  } else if (static_cast<size_t>(p) * sizeof(T) + sizeof(RowSlots) <= device::shared_bytes()) {
     for_rows<T>(op, Plane<T>{x, static_cast<T>(p), sums, squares}, planes, p, 1);
   } else {
     long_row_sums<T>(op, lane_sum::Row<T>{x, p}, planes, p, lane_sum::Store<T>{sums});
@@ -162,16 +162,15 @@ void statistics(BatchnormSize size, const T* x, T* mean, T* var) {
   const T m = static_cast<T>(size.n * size.p);
   const StoreQuotient<T> to_mean{mean, m}, to_var{var, m};
   if (size.p == 1) {
-    column_sums<T>(op, lane_sum::Column<T>{x, size.c}, size.n, size.c, to_mean);
-    column_sums<T>(op, SpreadOfElements<T>{x, mean, size.c}, size.n, size.c, to_var);
+    const SpreadOfElements<T> spread{x, mean, size.c};
+    column_sums_twice<T>(op, lane_sum::Column<T>{x, size.c}, to_mean, spread, to_var, size.n, size.c);
     return;
   }
   const int64_t planes = size.n * size.c;
   const Scratch<T> sums(planes), squares(planes);
   plane_statistics(x, planes, size.p, sums.get(), squares.get());
-  column_sums<T>(op, lane_sum::Column<T>{sums.get(), size.c}, size.n, size.c, to_mean);
   const Spread<T> spread{sums.get(), squares.get(), mean, size.c, static_cast<T>(size.p)};
-  column_sums<T>(op, spread, size.n, size.c, to_var);
+  column_sums_twice<T>(op, lane_sum::Column<T>{sums.get(), size.c}, to_mean, spread, to_var, size.n, size.c);
 }
 
 // y[i] = f(c)(x[i]...), c the channel of element i: a pack a thread, none of which lies in two planes ...

@@ -170,8 +170,9 @@ void to_columns(const T* x, int64_t n, int64_t c, WindowAxis h, WindowAxis w, T*
   if (n * columns == 0) return;
   const int64_t windows = std::min<int64_t>(w.windows, 64);
   const int64_t width = (windows - 1) * w.stride + (w.kernel - 1) * w.dilation + 1;
-  constexpr int64_t kElement = sizeof(T), kUsual = 32 * 1024, kMost = 200 * 1024;
-  if (!are_small(h, w) || image_size(c, h, w) > kMost32 || h.kernel * width * kElement + taps * 4 > kMost) {
+  constexpr int64_t kElement = sizeof(T), kUsual = 32 * 1024;
+  const auto most = static_cast<int64_t>(device::shared_bytes());
+  if (!are_small(h, w) || image_size(c, h, w) > kMost32 || h.kernel * width * kElement + taps * 4 > most) {
     launch(op, columns_of_elements<T>, blocks_for(n * columns, kThreads), kThreads, 0, x, c, Axis<int64_t>(h),
            Axis<int64_t>(w), n * columns, col);
     return;

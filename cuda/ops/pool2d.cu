@@ -1,7 +1,6 @@
 // Forward a window a thread, backward an element a thread, which gathers from the windows that hold it; neighbouring
-// threads have neighbouring columns. Windows of 2 x 2 and 3 x 3 at stride 2 have the loops over their taps unrolled, so
-// that all loads are under way at once. Where 2 x 2 windows tile the plane, backward takes a window a thread instead:
-// its four elements are nobody else's.
+// threads have neighbouring columns. For windows of 2 x 2 and 3 x 3 at stride 2, the usual ones, the compiler knows all
+// taps: forward has all loads under way at once, and backward takes 2 x 2 elements a thread, which share their windows.
 #include "ops/pool2d.h"
 
 #include "axis.h"
@@ -76,7 +75,8 @@ __global__ void forward(Pool pool, const T* x, Index count, Axis<Index> h, Axis<
   pool.end(state, i);
 }
 
-// What a window gives to its tap `tap`; false if nothing.
+// What a window has for its taps is loaded by read(), made ready by prepare(), and asked for by gives(), which is false
+// where a tap has no part in it.
 template <class T>
 struct FromMaximum {
   const T* dy;
@@ -84,32 +84,35 @@ struct FromMaximum {
   int32_t taps;
   int64_t number;
   Fault* fault;
-  __device__ bool operator()(int64_t window, int32_t tap, T& g) const {
-    const int32_t winner = index[window];
-    g = dy[window];
-    // The array is the caller's: what it holds is checked here, where it is used. Of many wrong ones, one is reported.
-    if (winner < 0 || winner >= taps) {
-      if (atomicCAS(reinterpret_cast<unsigned long long*>(&fault->what), 0, static_cast<unsigned long long>(number)) ==
-          0) {
-        fault->index = window;
-        fault->value = winner;
-        fault->limit = taps;
-      }
+  struct Given {
+    T g;
+    int32_t winner;
+  };
+  __device__ Given read(int64_t window) const { return {dy[window], index[window]}; }
+  // The array is the caller's: what it holds is checked here, where it is used. Of many wrong ones, one is reported.
+  __device__ void prepare(Given& given) const {
+    if (given.winner >= 0 && given.winner < taps) return;
+    auto* const what = reinterpret_cast<unsigned long long*>(&fault->what);
+    if (atomicCAS(what, 0, static_cast<unsigned long long>(number)) == 0) {
+      fault->value = given.winner;
+      fault->limit = taps;
     }
-    return winner == tap;
   }
+  __device__ bool gives(const Given& given, int32_t tap) const { return given.winner == tap; }
+  __device__ T part(const Given& given) const { return given.g; }
 };
 template <class T>
 struct FromAverage {
   const T* dy;
   T count;
-  __device__ bool operator()(int64_t window, int32_t, T& g) const {
-    g = dy[window] / count;
-    return true;
-  }
+  using Given = T;
+  __device__ Given read(int64_t window) const { return dy[window]; }
+  __device__ void prepare(Given& given) const { given = given / count; }
+  __device__ bool gives(Given, int32_t) const { return true; }
+  __device__ T part(Given given) const { return given; }
 };
 
-template <class T, class Index, int kKernel, int kStride, class Gradient>
+template <class T, class Index, class Gradient>
 __global__ void gather(Gradient gradient, Index count, Axis<Index> h, Axis<Index> w, T* dx) {
   const Index i = static_cast<Index>(blockIdx.x) * kThreads + static_cast<Index>(threadIdx.x);
   if (i >= count) return;
@@ -117,48 +120,35 @@ __global__ void gather(Gradient gradient, Index count, Axis<Index> h, Axis<Index
   // Places on axes that begin with the padding: window o holds o * stride ... o * stride + kernel - 1.
   const Index row = line - plane * h.size + h.padding, column = i - line * w.size + w.padding;
   const Index windows = plane * h.windows * w.windows;
+  const auto first = [](const Axis<Index>& axis, Index place) {
+    return place < axis.kernel ? 0 : axis.by_stride.divide(place - axis.kernel + axis.stride);
+  };
+  const auto last = [](const Axis<Index>& axis, Index place) {
+    return std::min(axis.windows - 1, axis.by_stride.divide(place));
+  };
+  const Index first_ow = first(w, column), last_oh = last(h, row), last_ow = last(w, column);
   T sum = T(0);
   bool found = false;
-  const auto add = [&](Index oh, Index ow, int32_t tap) {
-    T g;
-    if (!gradient(windows + oh * w.windows + ow, tap, g)) return;
-    sum = found ? sum + g : g;
-    found = true;
-  };
-  if constexpr (kKernel > 0) {
-    constexpr int kReach = (kKernel + kStride - 1) / kStride;
-    const Index last_oh = row / kStride, last_ow = column / kStride;
-    for (int a = kReach - 1; a >= 0; --a) {
-      for (int b = kReach - 1; b >= 0; --b) {
-        const Index oh = last_oh - a, ow = last_ow - b, r = row - oh * kStride, s = column - ow * kStride;
-        if (oh >= 0 && oh < h.windows && ow >= 0 && ow < w.windows && r < kKernel && s < kKernel) {
-          add(oh, ow, r * kKernel + s);
-        }
+  for (Index oh = first(h, row); oh <= last_oh; ++oh) {
+    for (Index ow = first_ow; ow <= last_ow; ++ow) {
+      auto given = gradient.read(windows + oh * w.windows + ow);
+      gradient.prepare(given);
+      if (!gradient.gives(given, static_cast<int32_t>((row - oh * h.stride) * w.kernel + column - ow * w.stride))) {
+        continue;
       }
-    }
-  } else {
-    const auto first = [](const Axis<Index>& axis, Index place) {
-      return place < axis.kernel ? 0 : axis.by_stride.divide(place - axis.kernel + axis.stride);
-    };
-    const auto last = [](const Axis<Index>& axis, Index place) {
-      const Index o = axis.by_stride.divide(place);
-      return o < axis.windows ? o : axis.windows - 1;
-    };
-    const Index first_ow = first(w, column), last_oh = last(h, row), last_ow = last(w, column);
-    for (Index oh = first(h, row); oh <= last_oh; ++oh) {
-      for (Index ow = first_ow; ow <= last_ow; ++ow) {
-        add(oh, ow, static_cast<int32_t>((row - oh * h.stride) * w.kernel + column - ow * w.stride));
-      }
+      sum = found ? sum + gradient.part(given) : gradient.part(given);
+      found = true;
     }
   }
   dx[i] = found ? sum : T(0);
 }
 
-// Windows of 2 x 2 at stride 2 without padding, a window a thread; planes of an odd size have half windows at the edge,
-// which hold zeros. kEven: rows are whole pairs, which are written as such.
-template <class T, bool kEven, class Gradient>
-__global__ void scatter_tiles(Gradient gradient, int32_t count, Axis<int32_t> h, Axis<int32_t> w,
-                              Divider<int32_t> by_rows, Divider<int32_t> by_columns, T* dx) {
+// Stride 2, kernel and padding of both axes known: elements 2 a, 2 a + 1 of an axis lie in the windows from
+// a + (padding + 1) / 2 - kReach + 1 to a + (padding + 1) / 2. kEven: rows are whole pairs, and written as such.
+template <class T, int kKernel, int kPadding, bool kEven, class Gradient>
+__global__ void gather_tiles(Gradient gradient, int32_t count, Axis<int32_t> h, Axis<int32_t> w,
+                             Divider<int32_t> by_rows, Divider<int32_t> by_columns, T* dx) {
+  constexpr int kReach = (kKernel + 1) / 2, kFirst = (kPadding + 1) / 2 - kReach + 1;
   struct alignas(2 * sizeof(T)) Pair {
     T at[2];
   };
@@ -166,22 +156,43 @@ __global__ void scatter_tiles(Gradient gradient, int32_t count, Axis<int32_t> h,
   if (i >= count) return;
   const int32_t rows = (h.size + 1) / 2, columns = (w.size + 1) / 2;
   const int32_t line = by_columns.divide(i), plane = by_rows.divide(line);
-  const int32_t oh = line - plane * rows, ow = i - line * columns;
-  const bool whole = oh < h.windows && ow < w.windows;
-  T* const corner = dx + (plane * h.size + 2 * oh) * w.size + 2 * ow;
-  for (int r = 0; r < 2 && 2 * oh + r < h.size; ++r) {
+  const int32_t a = line - plane * rows, b = i - line * columns;
+  typename Gradient::Given given[kReach][kReach]{};
+  bool there[kReach][kReach];
+  for (int y = 0; y < kReach; ++y) {
+    for (int x = 0; x < kReach; ++x) {
+      const int32_t oh = a + kFirst + y, ow = b + kFirst + x;
+      there[y][x] = oh >= 0 && oh < h.windows && ow >= 0 && ow < w.windows;
+      if (there[y][x]) given[y][x] = gradient.read((plane * h.windows + oh) * w.windows + ow);
+    }
+  }
+  for (int y = 0; y < kReach; ++y) {
+    for (int x = 0; x < kReach; ++x) {
+      if (there[y][x]) gradient.prepare(given[y][x]);
+    }
+  }
+  T* const corner = dx + (plane * h.size + 2 * a) * w.size + 2 * b;
+  for (int row = 0; row < 2; ++row) {
     Pair pair{};
-    if (whole) {
-      for (int s = 0; s < 2; ++s) {
-        T g;
-        if (gradient((plane * h.windows + oh) * w.windows + ow, 2 * r + s, g)) pair.at[s] = g;
+    for (int column = 0; column < 2; ++column) {
+      bool found = false;
+      for (int y = 0; y < kReach; ++y) {
+        for (int x = 0; x < kReach; ++x) {
+          const int r = row + kPadding - 2 * (kFirst + y), s = column + kPadding - 2 * (kFirst + x);
+          if (r < 0 || r >= kKernel || s < 0 || s >= kKernel) continue;
+          if (!there[y][x] || !gradient.gives(given[y][x], r * kKernel + s)) continue;
+          const T g = gradient.part(given[y][x]);
+          pair.at[column] = found ? pair.at[column] + g : g;
+          found = true;
+        }
       }
     }
+    if (2 * a + row >= h.size) continue;
     if constexpr (kEven) {
-      *reinterpret_cast<Pair*>(corner + r * w.size) = pair;
+      *reinterpret_cast<Pair*>(corner + row * w.size) = pair;
     } else {
-      corner[r * w.size] = pair.at[0];
-      if (2 * ow + 1 < w.size) corner[r * w.size + 1] = pair.at[1];
+      corner[row * w.size] = pair.at[0];
+      if (2 * b + 1 < w.size) corner[row * w.size + 1] = pair.at[1];
     }
   }
 }
@@ -227,29 +238,40 @@ void start_forward(const char* name, PoolAt pool_at, const T* x, int64_t planes,
   in_slices(planes, largest_plane(h, w), [&](int64_t first, int64_t count) { start(int32_t{}, kernel, first, count); });
 }
 
+// gather_tiles for such windows; nullptr for others.
+template <class T, class Gradient>
+auto kernel_of_tiles(const WindowAxis& h, const WindowAxis& w) {
+  const bool even = w.size % 2 == 0, same = h.padding == w.padding;
+  if (same && both_are(h, w, 2, 2) && h.padding == 0) {
+    return even ? gather_tiles<T, 2, 0, true, Gradient> : gather_tiles<T, 2, 0, false, Gradient>;
+  }
+  if (same && both_are(h, w, 3, 2) && h.padding == 0) {
+    return even ? gather_tiles<T, 3, 0, true, Gradient> : gather_tiles<T, 3, 0, false, Gradient>;
+  }
+  if (same && both_are(h, w, 3, 2) && h.padding == 1) {
+    return even ? gather_tiles<T, 3, 1, true, Gradient> : gather_tiles<T, 3, 1, false, Gradient>;
+  }
+  return decltype(&gather_tiles<T, 2, 0, true, Gradient>)(nullptr);
+}
+
 template <class T, class GradientAt>
 void start_backward(const char* name, GradientAt gradient_at, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   using Gradient = decltype(gradient_at(0));
   if (planes == 0) return;
-  const auto start = [&]<class Index>(Index, auto kernel, int64_t first, int64_t count) {
+  const auto start = [&]<class Index>(Index, int64_t first, int64_t count) {
     const int64_t elements = count * h.size * w.size;
-    launch(name, kernel, blocks_for(elements, kThreads), kThreads, 0, gradient_at(first * h.windows * w.windows),
-           static_cast<Index>(elements), Axis<Index>(h), Axis<Index>(w), dx + first * h.size * w.size);
+    launch(name, gather<T, Index, Gradient>, blocks_for(elements, kThreads), kThreads, 0,
+           gradient_at(first * h.windows * w.windows), static_cast<Index>(elements), Axis<Index>(h), Axis<Index>(w),
+           dx + first * h.size * w.size);
   };
-  if (!are_small(h, w)) return start(int64_t{}, gather<T, int64_t, 0, 0, Gradient>, 0, planes);
+  if (!are_small(h, w)) return start(int64_t{}, 0, planes);
+  const auto tiles = kernel_of_tiles<T, Gradient>(h, w);
   in_slices(planes, largest_plane(h, w), [&](int64_t first, int64_t count) {
-    if (both_are(h, w, 2, 2) && h.padding + w.padding == 0) {
-      T* const to = dx + first * h.size * w.size;
-      const int64_t rows = (h.size + 1) / 2, columns = (w.size + 1) / 2, tiles = count * rows * columns;
-      const bool even = w.size % 2 == 0;
-      launch(name, even ? scatter_tiles<T, true, Gradient> : scatter_tiles<T, false, Gradient>,
-             blocks_for(tiles, kThreads), kThreads, 0, gradient_at(first * h.windows * w.windows),
-             static_cast<int32_t>(tiles), Axis<int32_t>(h), Axis<int32_t>(w), Divider<int32_t>(rows),
-             Divider<int32_t>(columns), to);
-    } else {
-      start(int32_t{}, both_are(h, w, 3, 2) ? gather<T, int32_t, 3, 2, Gradient> : gather<T, int32_t, 0, 0, Gradient>,
-            first, count);
-    }
+    if (tiles == nullptr) return start(int32_t{}, first, count);
+    const int64_t rows = (h.size + 1) / 2, columns = (w.size + 1) / 2, threads = count * rows * columns;
+    launch(name, tiles, blocks_for(threads, kThreads), kThreads, 0, gradient_at(first * h.windows * w.windows),
+           static_cast<int32_t>(threads), Axis<int32_t>(h), Axis<int32_t>(w), Divider<int32_t>(rows),
+           Divider<int32_t>(columns), dx + first * h.size * w.size);
   });
 }
 

@@ -24,9 +24,10 @@ struct Forward {
     T m = static_cast<T>(-__builtin_inf());
     team.each([&](auto i) { return score[i]; }, [&](auto, T v) { m = maximum(m, v); });
     m = team.max(m);
-    T* const e = team.place(t.probabilities != nullptr ? 1 : 0, y + at);
+    const int array_of_e = t.probabilities != nullptr ? 1 : 0;
+    T* const e = team.place(array_of_e, y + at);
     const T s = team.sum_kept(e, [&](auto i) { return exp(score[i] - m); });
-    team.each([&](auto i) { return e[i]; }, [&](auto i, T v) { y[at + i] = v / s; });
+    team.emit(array_of_e, y + at, [&](auto i) { return e[i] / s; });
     if (losses == nullptr) return;
     const T log_s = log(s);
     if (t.probabilities != nullptr) {
@@ -51,7 +52,7 @@ struct Backward {
     const int64_t at = row * team.k;
     const T *const d = team.stage(0, dy + at), *const v = team.stage(1, y + at);
     const T dot = team.sum([&](auto i) { return d[i] * v[i]; });
-    team.each([&](auto i) { return v[i] * (d[i] - dot); }, [&](auto i, T g) { dx[at + i] = g; });
+    team.emit(0, dx + at, [&](auto i) { return v[i] * (d[i] - dot); });
   }
 };
 

@@ -72,10 +72,9 @@ struct GradientOfProbabilities {
   template <class Team>
   __device__ void operator()(const Team& team, int64_t row) const {
     const int64_t at = row * team.k;
-    const T* const p = team.stage(0, t + at);
+    const T *const p = team.stage(0, t + at), *const v = team.stage(1, y + at);
     const T total = team.sum([&](auto i) { return p[i]; }), g = *dloss / n;
-    team.template each<64>([&](auto i) { return y[at + i]; },
-                           [&](auto i, T v) { dx[at + i] = (v * total - p[i]) * g; });
+    team.emit(1, dx + at, [&](auto i) { return (v[i] * total - p[i]) * g; });
   }
 };
 
@@ -84,7 +83,7 @@ void backward(const T* dloss, const T* y, Target<T> t, int64_t n, int64_t k, T* 
   constexpr auto op = "softmax_cross_entropy_backward";
   if (k == 0) return;
   if (t.probabilities != nullptr) {
-    for_rows<T>(op, GradientOfProbabilities<T>{dloss, y, t.probabilities, static_cast<T>(n), dx}, n, k, 1);
+    for_rows<T>(op, GradientOfProbabilities<T>{dloss, y, t.probabilities, static_cast<T>(n), dx}, n, k, 2);
     return;
   }
   const auto start = [&]<class Index, bool kPacked>(Index) {
