@@ -288,17 +288,20 @@ def merge(results: list[Result]) -> list[Result]:
 def write(files: list[Path]) -> int:
     """Rewrite what stands between the markers, from the given files.
 
-    If none is given: from the newest of the CPU and all of GPUs in bench/results.
+    If none is given: from the newest of the CPU and of gpu_resources, and all of GPUs in bench/results.
     """
-    from . import gpu_report  # which uses this module
+    from . import gpu_report, gpu_resources  # which use this module
 
     loaded = [json.loads(file.read_text()) for file in files or (HERE / "results").glob("*.json")]
     if not loaded:
         print("bench: no JSON file given and none in bench/results")
         return 1
-    gpu = [result for result in loaded if "gpu" in result["machine"]]
-    cpu = [result for result in loaded if "gpu" not in result["machine"]]
+    resources = [result for result in loaded if "kernels" in result]
+    gpu = [result for result in loaded if "gpu" in result.get("machine", ())]
+    cpu = [result for result in loaded if result not in resources and result not in gpu]
     tables = {"gpu": gpu_report.section(gpu)} if gpu else {}
+    if resources:
+        tables["resources"] = gpu_resources.section(max(resources, key=lambda result: result["date"]))
     if cpu:
         results = merge(cpu if files else [max(cpu, key=lambda result: result["machine"]["date"])])
         tables |= {

@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 command_line = importlib.import_module("bench.__main__")
 gpu = importlib.import_module("bench.gpu")
 gpu_report = importlib.import_module("bench.gpu_report")
+gpu_resources = importlib.import_module("bench.gpu_resources")
 harness = importlib.import_module("bench.harness")
 nets = importlib.import_module("bench.nets")
 worker = importlib.import_module("bench.worker")
@@ -279,3 +280,75 @@ def test_a_later_run_replaces_rows_of_an_earlier_one() -> None:
     (merged,) = report.merge([run("2026-02", ("a", 2.0)), run("2026-01", ("a", 1.0), ("b", 1.0))])
     assert [(row["op"], row["seconds"]["cpu_avx2 t1"]) for row in merged["rows"]] == [("a", [2.0]), ("b", [1.0])]
     assert len(merged["runs"]) == 2
+
+
+DISASSEMBLY = """
+.text._Z7productf:
+        /*0000*/                   LDG.E.128.CONSTANT R4, desc[UR4][R2.64] ;
+.L_x_0:
+        /*0010*/                   LDGSTS.E.BYPASS.LTC128B.128 [R3], desc[UR4][R6.64] ;
+        /*0020*/              @!PT LDS RZ, [RZ] ;
+        /*0030*/               @P1 BRA `(.L_x_1) ;
+.L_x_2:
+        /*0040*/                   FFMA R1, R1, R2, R1 ;
+        /*0050*/               @P2 BRA `(.L_x_2) ;
+        /*0060*/                   BRA `(.L_x_3) ;
+.L_x_1:
+        /*0070*/                   LDS.128 R8, [R9+0x10] ;
+        /*0080*/                   FFMA R1, R8, R2, R1 ;
+        /*0090*/                   FFMA R1, R9.reuse, R2, R1 ;
+.L_x_3:
+        /*00a0*/               @P0 BRA P3, `(.L_x_0) ;
+        /*00b0*/                   STG.E desc[UR4][R2.64], R1 ;
+        /*00c0*/                   EXIT ;
+.L_x_4:
+        /*00d0*/                   BRA `(.L_x_4);
+        /*00e0*/                   NOP;
+.L_x_5:
+"""
+
+
+def test_the_loop_of_a_kernel() -> None:
+    ((name, code),) = gpu_resources.parse(DISASSEMBLY).items()
+    assert name == "_Z7productf"
+    assert gpu_resources.widths(code, *gpu_resources.GLOBAL) == {"LDG.128": 1, "LDGSTS.128": 1, "STG.32": 1}
+    names = [one.name.split(".")[0] for one in gpu_resources.hot_loop(code)]
+    assert names == ["LDGSTS", "NOP", "BRA", "LDS", "FFMA", "FFMA", "BRA"]
+    assert gpu_resources.hot_loop([one._replace(name="MOV") for one in code]) == []
+
+
+def test_blocks_on_a_multiprocessor() -> None:
+    assert gpu_resources.blocks_together(256, 32, 0) == 8  # all threads
+    assert gpu_resources.blocks_together(256, 33, 0) == 6  # registers are given out in eights
+    assert gpu_resources.blocks_together(256, 255, 0) == 1
+    assert gpu_resources.blocks_together(32, 16, 0) == 32
+    assert gpu_resources.blocks_together(64, 32, 42 << 10) == 5
+
+
+def test_names_of_kernels() -> None:
+    name = "product<Tiling<float, 128, 256, 8, 4, 2, 4, 4, 1>, Strided<float>, lane_sum::Row<Two<double> > >"
+    assert gpu_resources.arguments(name)[1:] == ["Strided<float>", "lane_sum::Row<Two<double> >"]
+    assert gpu_resources.short(name) == "product<128x256x8, Strided, Row<Two>>"
+    assert (
+        gpu_resources.short("forward<float, unsigned int, 3, Average<float> >") == "forward<unsigned int, 3, Average>"
+    )
+    assert gpu_resources.short("packs<Add, double, double>") == "packs<Add>"
+    assert gpu_resources.short("chunks<double>") == "chunks"
+
+
+def test_resources_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nvdisasm = gpu_resources.disassembler()
+    if gpu_resources.NVCC is None or nvdisasm is None:
+        pytest.skip("needs nvcc and nvdisasm")
+    rows = gpu_resources.rows(ROOT / "cuda" / "ops" / "fma_peak.cu", tmp_path, nvdisasm)
+    assert [(row["kernel"], row["spilled"], row["shared"]) for row in rows] == [("multiply_add_chains", 0, [0])]
+    assert rows[0]["loop"]["fma"] > 0.9 * rows[0]["loop"]["instructions"]
+    file = tmp_path / "resources.json"
+    file.write_text(json.dumps({"date": "2026-01-01", "commit": "abc", "nvcc": "13.0", "kernels": rows}))
+    (tmp_path / "RESULTS.md").write_text("<!-- bench:resources begin -->old<!-- bench:resources end -->")
+    monkeypatch.setattr(report, "HERE", tmp_path)
+    assert report.write([file]) == 0
+    text = (tmp_path / "RESULTS.md").read_text()
+    assert "1 kernels; outside registers: none" in text
+    assert "| fma_peak: multiply_add_chains |" in text
+    assert "old" not in text

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import importlib
 import re
-import shutil
-import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-KERNELS = sorted((ROOT / "cuda" / "ops").glob("*.cu"))
-NVCC = shutil.which("nvcc")
-pytestmark = pytest.mark.skipif(NVCC is None, reason="needs nvcc")
+sys.path.insert(0, str(ROOT))
+gpu_resources = importlib.import_module("bench.gpu_resources")
+KERNELS, compile_kernels = gpu_resources.KERNELS, gpu_resources.compile_kernels
+entries, options = gpu_resources.entries, gpu_resources.options
+pytestmark = pytest.mark.skipif(gpu_resources.NVCC is None, reason="needs nvcc")
 
 CONTRACTIBLE = re.compile(r"\b(?:add|sub|mul)\.f(?:32|64)\b")  # without .rn, ptxas may fuse them
 FORBIDDEN = {
@@ -27,40 +29,8 @@ FORBIDDEN = {
 }
 
 
-def options() -> list[str]:
-    """Those of the build."""
-    cmake = (ROOT / "cuda" / "nvcc.cmake").read_text()
-    found = re.search(r"COMPILE_LANGUAGE:CUDA>:(--fmad.*?)>\)", cmake, re.DOTALL)
-    assert found is not None
-    return ["-std=c++20", "-O3", "-arch=sm_90", f"-I{ROOT / 'cuda'}", f"-I{ROOT / 'csrc'}", *found[1].split()]
-
-
-class Compiled(NamedTuple):
-    ptx: str
-    messages: str  # of the compilers, with what ptxas -v says
-
-
-def compile_kernels(source: Path, to: Path, flags: list[str]) -> Compiled:
-    to.mkdir()
-    assert NVCC is not None
-    command = [
-        NVCC,
-        *flags,
-        "-Xptxas=-v",
-        "-cubin",
-        "--keep",
-        f"--keep-dir={to}",
-        "-o",
-        str(to / "x.cubin"),
-        str(source),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return Compiled((to / f"{source.stem}.ptx").read_text(), done.stdout + done.stderr)
-
-
 @pytest.fixture(scope="session")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Compiled]]:
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Any]]:
     """The kernels of a file; each is compiled once, and two at a time."""
     folder = tmp_path_factory.mktemp("ptx")
     pool = ThreadPoolExecutor(2)
@@ -73,12 +43,6 @@ def violations(ptx: str) -> list[str]:
     return [f"{what}: {match[0]}" for what, pattern in FORBIDDEN.items() for match in pattern.finditer(ptx)]
 
 
-def entries(ptx: str) -> dict[str, str]:
-    """The instructions of each kernel, by its mangled name."""
-    parts = re.split(r"\.entry (\w+)", ptx)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
-
-
 def writes_fma(file: Path) -> bool:
     """Whether the file, or a header of its own folder, asks for a fused multiply-add."""
     text = file.read_text()
@@ -88,7 +52,7 @@ def writes_fma(file: Path) -> bool:
 
 
 @pytest.mark.parametrize("file", KERNELS, ids=lambda file: file.stem)
-def test_arithmetic_is_as_written(compiled: Callable[[Path], Compiled], file: Path) -> None:
+def test_arithmetic_is_as_written(compiled: Callable[[Path], Any], file: Path) -> None:
     ptx = compiled(file).ptx
     assert entries(ptx)
     assert violations(ptx) == []
@@ -97,7 +61,7 @@ def test_arithmetic_is_as_written(compiled: Callable[[Path], Compiled], file: Pa
 
 
 @pytest.mark.parametrize("file", KERNELS, ids=lambda file: file.stem)
-def test_everything_is_in_registers(compiled: Callable[[Path], Compiled], file: Path) -> None:
+def test_everything_is_in_registers(compiled: Callable[[Path], Any], file: Path) -> None:
     messages = compiled(file).messages
     frames = re.findall(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads", messages)
     assert len(frames) >= len(entries(compiled(file).ptx))
@@ -110,7 +74,7 @@ def test_everything_is_in_registers(compiled: Callable[[Path], Compiled], file: 
 )
 @pytest.mark.parametrize("dtype", ["f32", "f64"])
 def test_one_operation_is_one_instruction(
-    compiled: Callable[[Path], Compiled], functor: str, instruction: str, dtype: str
+    compiled: Callable[[Path], Any], functor: str, instruction: str, dtype: str
 ) -> None:
     file = ROOT / "cuda" / "ops" / "elementwise.cu"
     letter = "f" if dtype == "f32" else "d"
