@@ -164,7 +164,7 @@ def steps_table(result: Result) -> str:
         peers = (best("torch ", False), best("torch ", True), best("jax ", None), best("numpy ", None))
         lines.append((f"{row['label']}, {kind}", time_text(times[name]), *peers))
     columns = (f"{most} threads", "nnlite", "PyTorch eager", "PyTorch compiled", "JAX", "NumPy, the book's way")
-    return f"{_origin(result)}\n\n{table(columns, lines)}"
+    return f"{_origin(result)}\n\n{table(columns, lines)}" if lines else ""
 
 
 class Targets:
@@ -288,7 +288,7 @@ def merge(results: list[Result]) -> list[Result]:
 def write(files: list[Path]) -> int:
     """Rewrite what stands between the markers, from the given files.
 
-    If none is given: from the newest of the CPU and of gpu_resources, and all of GPUs in bench/results.
+    If none is given: from all in bench/results; a newer figure takes an older one's place.
     """
     from . import gpu_report, gpu_resources  # which use this module
 
@@ -303,9 +303,9 @@ def write(files: list[Path]) -> int:
     if resources:
         tables["resources"] = gpu_resources.section(max(resources, key=lambda result: result["date"]))
     if cpu:
-        results = merge(cpu if files else [max(cpu, key=lambda result: result["machine"]["date"])])
+        results = merge(cpu)
         tables |= {
-            name: "\n\n".join(map(make, results))
+            name: "\n\n".join(filter(None, map(make, results)))
             for name, make in (
                 ("steps", steps_table),
                 ("targets", targets_table),
