@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <tuple>
 #include <type_traits>
 
@@ -98,18 +99,29 @@ void launch(const char* name, void (*kernel)(P...), Extent grid, Extent block, s
   if (recording() != nullptr) recording()->add([=] { start(args...); });
 }
 
-// The same for a kernel whose argument number kScalars changes whenever a recorded step is replayed.
+// The same for a kernel whose argument number kScalars changes whenever a recorded step is replayed. Argument number 0
+// says what it works on, and must be what was recorded.
 template <size_t kScalars, class... P>
 void launch_varying(const char* name, void (*kernel)(P...), Extent grid, Extent block, size_t shared,
                     std::type_identity_t<P>... args) {
-  auto held = std::make_shared<std::tuple<P...>>(args...);
-  auto& scalars = std::get<kScalars>(*held);
-  static_assert(std::is_trivially_copyable_v<std::remove_reference_t<decltype(scalars)>>);
-  if (refreshing() != nullptr) return refreshing()->refresh(&scalars, sizeof scalars);
+  using Arguments = std::tuple<P...>;
+  static_assert(std::is_trivially_copyable_v<std::tuple_element_t<kScalars, Arguments>>);
+  if (refreshing() != nullptr) {
+    const Arguments now(args...);
+    auto& recorded = *static_cast<Arguments*>(refreshing()->next_varying(sizeof(Arguments)));
+    if (!(std::get<0>(recorded) == std::get<0>(now))) {
+      throw DeviceError(std::string(name) +
+                        ": an array of the captured step has been replaced since (by to() or "
+                        "load_state_dict(), say): capture the step again");
+    }
+    std::get<kScalars>(recorded) = std::get<kScalars>(now);
+    return;
+  }
   const Launcher<P...> start{name, kernel, grid, block, shared};
   start(args...);
   if (recording() != nullptr) {
-    recording()->add_varying([=] { std::apply(start, *held); }, held, &scalars, sizeof scalars);
+    const auto held = std::make_shared<Arguments>(args...);
+    recording()->add_varying([=] { std::apply(start, *held); }, held, sizeof(Arguments));
   }
 }
 

@@ -60,6 +60,7 @@ DeviceArray zeros(const Shape& shape, const py::dtype& dtype, int index) {
 }
 
 DeviceArray copy(const DeviceArray& x) {
+  if (recording() != nullptr) recording()->hold(x.buffer, x.buffer->data());
   DeviceArray y("copy", x.type, x.shape, x.device());
   run([&] { device::move(y.data, x.data, x.bytes()); });
   return y;
@@ -74,6 +75,7 @@ void assign(DeviceArray& x, const py::object& from_object) {
     throw py::type_error("assign: x is " + from.type.name() + " but the array is " + x.type.name());
   }
   check(from.shape == x.shape, "assign: x has shape ", show(from.shape), " but the array has shape ", show(x.shape));
+  if (recording() != nullptr) recording()->hold(x.buffer, x.buffer->data());
   check(from.device() == x.device(), "assign: x is on cuda:", from.device(), " but the array is on cuda:", x.device());
   run([&] { device::move(x.data, from.data, x.bytes()); });
 }
@@ -87,7 +89,7 @@ DeviceArray reshape(const DeviceArray& x, const py::args& sizes) {
       open = static_cast<int64_t>(i);
     } else {
       check(shape[i] >= 0, "reshape: cannot reshape array of size ", x.size(), " into shape ", show(shape));
-      known *= shape[i];
+      known = size_of("reshape", {known, shape[i]});
     }
   }
   const Shape asked = shape;
@@ -102,7 +104,7 @@ DeviceArray reshape(const DeviceArray& x, const py::args& sizes) {
 
 // x[i] and x[i:j]: views.
 DeviceArray rows(const DeviceArray& x, const py::object& key) {
-  check(!x.shape.empty(), "an array without dimensions cannot be indexed");
+  if (x.shape.empty()) throw py::index_error("an array without dimensions cannot be indexed");
   const int64_t count = x.shape[0];
   const int64_t row = count == 0 ? 0 : static_cast<int64_t>(x.bytes()) / count;
   Shape shape = x.shape;
@@ -114,11 +116,12 @@ DeviceArray rows(const DeviceArray& x, const py::object& key) {
     first = length > 0 ? start : 0;
     shape[0] = length;
   } else {
-    if (!PyIndex_Check(key.ptr())) {
+    if (!PyIndex_Check(key.ptr()) || py::isinstance<py::array>(key)) {
       throw py::type_error("an array on the device is indexed by an int or a slice of its first axis, got " +
                            type_name(key));
     }
-    first = key.cast<int64_t>();
+    first = PyNumber_AsSsize_t(key.ptr(), PyExc_IndexError);
+    if (first == -1 && PyErr_Occurred()) throw py::error_already_set();
     if (first < 0) first += count;
     if (first < 0 || first >= count)
       throw py::index_error("index is out of bounds for axis 0 with size " + std::to_string(count));
@@ -182,6 +185,11 @@ std::string description(const DeviceArray& x) {
   return out.str();
 }
 
+// What would need the elements on the host is not done silently.
+[[noreturn]] void no_number(const char* what) {
+  throw py::type_error(std::string(what) + " of an array in device memory is not provided; use x.numpy()");
+}
+
 void bind_array(py::module_& m) {
   py::class_<DeviceArray> array(m, "Array", py::module_local(),
                                 "An array in device memory, in C order. ``x.numpy()`` copies it to the host.");
@@ -208,6 +216,17 @@ void bind_array(py::module_& m) {
            })
       .def("shares_memory", shares_memory, py::arg("other"), "Whether writing into one may change the other.")
       .def("__repr__", description)
+      .def(
+          "__eq__", [](const py::object&, const py::object&) -> bool { no_number("=="); }, py::is_operator())
+      .def(
+          "__ne__", [](const py::object&, const py::object&) -> bool { no_number("!="); }, py::is_operator())
+      .def("__bool__", [](const DeviceArray&) -> bool { no_number("bool()"); })
+      .def("__hash__", [](const py::object& x) { return py::int_(reinterpret_cast<intptr_t>(x.ptr()) >> 4); })
+      .def("__reduce__",
+           [](const DeviceArray&) -> py::tuple {
+             throw py::type_error(
+                 "an array in device memory cannot be pickled; use x.numpy(), or model.to(\"cpu\") first");
+           })
       .def("__copy__", copy)
       .def(
           "__deepcopy__", [](const DeviceArray& x, const py::object&) { return copy(x); }, py::arg("memo"))
@@ -224,6 +243,9 @@ void bind_recording(py::module_& m) {
       .def("end", &Recording::end)
       .def("begin_refresh", &Recording::begin_refresh)
       .def("end_refresh", &Recording::end_refresh)
+      .def("abandon_refresh", &Recording::abandon_refresh)
+      .def(
+          "owns", [](const Recording& r, const DeviceArray& x) { return r.owns(x.buffer->data()); }, py::arg("x"))
       .def("replay", [](Recording& r) { run([&] { r.replay(); }); });
 }
 

@@ -28,16 +28,21 @@ class Recording {
   // What launch() and launch_varying() give it.
   void add(std::function<void()> start);
   void add_alone(std::function<void()> start);  // not as part of a graph
-  void add_varying(std::function<void()> start, std::shared_ptr<void> arguments, void* scalars, size_t bytes);
-  void refresh(const void* scalars, size_t bytes);
+  void add_varying(std::function<void()> start, std::shared_ptr<void> arguments, size_t bytes);
+  // The arguments of the next varying launch as they were recorded, and where its new scalars go.
+  void* next_varying(size_t bytes);
 
   void begin_refresh();
   void end_refresh();  // DeviceError unless all scalars were left
+  void abandon_refresh();
 
   // Memory of the step: what is released while recording serves later launches of the same step, and stays the
   // recording's when it ends.
   void* allocate(size_t bytes);
   bool release(void* p) noexcept;  // false if it is not the recording's
+  bool owns(const void* p) const;
+  // What was there before and is used by the step stays as long as the recording.
+  void hold(std::shared_ptr<void> buffer, const void* p);
 
  private:
   struct Launch {
@@ -46,7 +51,6 @@ class Recording {
   };
   struct Varying {
     std::shared_ptr<void> arguments;
-    void* scalars;
     size_t bytes;
   };
   struct Block {
@@ -55,7 +59,8 @@ class Recording {
   };
   std::vector<Launch> launches_;
   std::vector<Varying> varying_;
-  std::unordered_map<void*, Block> blocks_;
+  std::unordered_map<const void*, Block> blocks_;
+  std::unordered_map<const void*, std::shared_ptr<void>> held_;
   size_t refreshed_ = 0;
   int device_ = 0;
   std::vector<std::shared_ptr<void>>

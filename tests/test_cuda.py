@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import copy
 import json
+import pickle
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -235,7 +238,7 @@ def test_out_of_memory_gives_everything_back() -> None:
 
 
 def captured_training(device: str, captured: bool) -> tuple[list[float], str, dict[str, object]]:
-    """Losses, hash and generator of six steps; the last batch is smaller."""
+    """Losses, hash and generator of seven steps, two of smaller batches."""
     model = network().to(device)
     optimizer = optim.AdamW(model.parameters(), lr=0.01)
     loss_of = nn.CrossEntropyLoss()
@@ -248,11 +251,11 @@ def captured_training(device: str, captured: bool) -> tuple[list[float], str, di
         return loss
 
     run = cuda.capture(step, device) if captured else step
-    x, t = batch(23)
+    x, t = batch(28)
     losses = []
-    for i in range(6):
+    for i, size in enumerate((4, 4, 4, 3, 4, 4, 1)):
         optimizer.param_groups[0]["lr"] = 0.01 / (i + 1)
-        chosen = slice(4 * i, 4 * i + 4)
+        chosen = slice(4 * i, 4 * i + size)
         xs, ts = (x[chosen], t[chosen]) if captured else (nl.array(x[chosen], device), nl.array(t[chosen], device))
         losses.append(run(xs, ts).item())
     return losses, weights_sha256(model.state_dict()), nl.random.get_state()
@@ -261,6 +264,88 @@ def captured_training(device: str, captured: bool) -> tuple[list[float], str, di
 def test_a_captured_step_gives_the_bits_of_the_step_itself(device: str) -> None:
     assert captured_training(device, captured=True) == captured_training(device, captured=False)
     assert captured_training(device, captured=True) == captured_training("cpu", captured=False)
+
+
+def test_a_captured_step_that_adds_to_gradients(device: str) -> None:
+    w = nl.Parameter(nl.array(np.ones(3, np.float32), device))
+    step = cuda.capture(lambda x: nl.ops.sum(nl.ops.multiply(w, x)).backward(), device)
+    for i in range(1, 6):
+        step(np.full(3, 2, np.float32))
+        assert w.grad is not None
+        assert_same_bits(w.grad.numpy(), np.full(3, 2 * i, np.float32))  # type: ignore[attr-defined]
+
+
+def test_a_captured_step_keeps_its_arrays_and_says_when_they_were_replaced(device: str) -> None:
+    model = nn.Linear(4, 4, bias=False).to(device)
+    optimizer = optim.SGD(model.parameters(), lr=1.0)
+
+    def step(x: np.ndarray) -> nl.Tensor:
+        optimizer.zero_grad()
+        loss = nl.ops.sum(model(x))
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    captured = cuda.capture(step, device)
+    x = np.ones((2, 4), np.float32)
+    for _ in range(3):
+        captured(x)
+    optimizer.zero_grad()  # outside of it, too
+    captured(x)
+    model.to("cpu")
+    others = [nl.array(np.zeros((4, 4), np.float32), device) for _ in range(4)]
+    model.to(device)
+    with pytest.raises(RuntimeError, match="an array of the captured step has been replaced since"):
+        captured(x)
+    assert all(not other.numpy().any() for other in others)  # type: ignore[attr-defined]
+    optimizer.param_groups[0]["lr"] = float("nan")
+    with pytest.raises(ValueError, match="SGD: lr must be a finite number"):
+        captured(x)
+
+
+def test_captures_in_captures(device: str) -> None:
+    inner = cuda.capture(lambda x: nl.ops.multiply(x, x), device)
+    outer = cuda.capture(lambda x: nl.ops.add(inner(x.data if isinstance(x, nl.Tensor) else x), x), device)
+    for i in range(1, 6):
+        x = np.full(3, i, np.float32)
+        assert_same_bits(outer(x).numpy(), x * x + x)
+
+
+def test_arrays_of_a_device_answer_no_question_silently(device: str) -> None:
+    x = nl.array(np.zeros((2, 2), np.float32), device)
+    for question in (lambda: x == x, lambda: x != 0, lambda: bool(x[0][0]), lambda: np.asarray(x), lambda: x["a"]):
+        with pytest.raises(TypeError):
+            question()
+    for wrong in (lambda: x[2], lambda: x[2**70], lambda: x[0][0][0]):
+        with pytest.raises(IndexError):
+            wrong()
+    with pytest.raises(ValueError, match=r"reshape: size of an array of shape .* overflows"):
+        x[:0].reshape(2**62, 4)
+    with pytest.raises(TypeError, match="cannot be pickled"):
+        pickle.dumps(x)
+    assert nn.Linear(2, 2).to(device).double().weight.dtype == np.float64
+    with pytest.raises(TypeError, match="input 0 is in device memory"):
+        nl.function(lambda x: x, lambda dy, y, x: dy)(nl.Tensor(x))
+
+
+def test_two_threads_use_a_device(device: str) -> None:
+    big, small = np.ones(200_000, np.float32), nl.array(np.ones(1000, np.float32), device)
+    errors: list[BaseException] = []
+
+    def repeat(action: Callable[[], object]) -> None:
+        try:
+            for _ in range(50):
+                action()
+        except BaseException as error:
+            errors.append(error)
+
+    actions = [lambda: nl.array(big, device).numpy(), lambda: nl.ops.relu(small).numpy()]  # type: ignore[attr-defined]
+    threads = [threading.Thread(target=repeat, args=(action,)) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
 
 
 def test_what_cannot_be_captured(device: str) -> None:
@@ -274,6 +359,10 @@ def test_what_cannot_be_captured(device: str) -> None:
     averaging(x)
     with pytest.raises(ValueError, match="BatchNorm2d: momentum=None changes at every step and cannot be captured"):
         averaging(x)
+    drawing = cuda.capture(lambda x: nl.random.permutation(3), device)
+    drawing(x)
+    with pytest.raises(RuntimeError, match=r"capture: nl\.random\.permutation cannot be part of a captured step"):
+        drawing(x)
     with pytest.raises(ValueError, match="capture: device must be 'cuda' or 'cuda:N', got 'cpu'"):
         cuda.capture(lambda x: x, "cpu")
     assert_same_bits(cuda.capture(nl.ops.relu, device)(x).numpy(), nl.ops.relu(x).numpy())

@@ -4,6 +4,8 @@
 // Adam), and a thread reads a pack of every array before it needs the first.
 #include "ops/optim.h"
 
+#include <algorithm>
+
 #include "launch.h"
 
 namespace nnlite {
@@ -22,6 +24,13 @@ struct Table {
   int count = 0;
   uint32_t first_block[kSlots + 1] = {};
   Slot<T> slots[kSlots];
+
+  bool operator==(const Table& other) const {  // the same arrays
+    const auto same = [](const Slot<T>& a, const Slot<T>& b) {
+      return a.n == b.n && a.p == b.p && a.g == b.g && a.first == b.first && a.second == b.second;
+    };
+    return count == other.count && std::equal(slots, slots + count, other.slots, same);
+  }
 };
 
 // The formulas of optim.h for one element. What depends on the hyperparameters alone is the same in all threads, so

@@ -2,6 +2,7 @@
 
 #include "float_state.h"
 #include "ops/labels.h"
+#include "recording.h"
 
 namespace nnlite {
 namespace {
@@ -58,11 +59,14 @@ int64_t DeviceArray::size() const {
   return n;
 }
 
+// Every argument of an op comes this way, so a recorded step keeps what it uses.
 DeviceArray& require_array(const char* op, const char* name, py::handle value) {
   if (!py::isinstance<DeviceArray>(value)) {
     throw py::type_error(std::string(op) + ": " + name + " must be a nnlite.cuda.Array, got " + type_name(value));
   }
-  return value.cast<DeviceArray&>();
+  auto& array = value.cast<DeviceArray&>();
+  if (recording() != nullptr) recording()->hold(array.buffer, array.buffer->data());
+  return array;
 }
 
 OnDevice::OnDevice(const char* op, const char* name, int device) {

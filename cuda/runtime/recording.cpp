@@ -27,9 +27,10 @@ Recording::~Recording() {
     const std::lock_guard lock(mutex);
     existing.erase(this);
   }
+  held_.clear();
   // Arrays that still live keep their blocks, and release them themselves.
   for (const auto& [p, block] : blocks_) {
-    if (!block.in_use) device::release_block(p);
+    if (!block.in_use) device::release_block(const_cast<void*>(p));
   }
 }
 
@@ -49,16 +50,16 @@ void Recording::add(std::function<void()> start) { launches_.push_back({std::mov
 
 void Recording::add_alone(std::function<void()> start) { launches_.push_back({std::move(start), true}); }
 
-void Recording::add_varying(std::function<void()> start, std::shared_ptr<void> arguments, void* scalars, size_t bytes) {
+void Recording::add_varying(std::function<void()> start, std::shared_ptr<void> arguments, size_t bytes) {
   launches_.push_back({std::move(start), true});
-  varying_.push_back({std::move(arguments), scalars, bytes});
+  varying_.push_back({std::move(arguments), bytes});
 }
 
-void Recording::refresh(const void* scalars, size_t bytes) {
+void* Recording::next_varying(size_t bytes) {
   if (refreshed_ >= varying_.size() || varying_[refreshed_].bytes != bytes) {
     throw DeviceError("capture: the step that is replayed is not the step that was captured");
   }
-  std::memcpy(varying_[refreshed_++].scalars, scalars, bytes);
+  return varying_[refreshed_++].arguments.get();
 }
 
 void Recording::begin_refresh() {
@@ -73,6 +74,8 @@ void Recording::end_refresh() {
                       std::to_string(refreshed_) + " got them");
   }
 }
+
+void Recording::abandon_refresh() { refresh_under_way = nullptr; }
 
 void Recording::replay() {
   device::set_current(device_);
@@ -93,15 +96,22 @@ void Recording::replay() {
 }
 
 void* Recording::allocate(size_t bytes) {
+  const std::lock_guard lock(mutex);
   const auto fits = [=](const auto& entry) { return !entry.second.in_use && entry.second.bytes == bytes; };
   const auto free = std::find_if(blocks_.begin(), blocks_.end(), fits);
   if (free != blocks_.end()) {
     free->second.in_use = true;
-    return free->first;
+    return const_cast<void*>(free->first);
   }
   void* const p = device::allocate_block(bytes);
   blocks_.emplace(p, Block{bytes, true});
   return p;
+}
+
+bool Recording::owns(const void* p) const { return blocks_.contains(p); }
+
+void Recording::hold(std::shared_ptr<void> buffer, const void* p) {
+  if (!owns(p)) held_.emplace(p, std::move(buffer));
 }
 
 bool Recording::release(void* p) noexcept {

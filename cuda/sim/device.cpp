@@ -44,13 +44,15 @@ void protect(const Allocation& a, bool accessible) {
 // The bytes between the end of an allocation and the unmapped page: fewer than 16.
 size_t slack(const char* data, const Allocation& a) { return static_cast<size_t>(a.map + a.mapped - data) - a.bytes; }
 
-// For copies between host and device.
+// For copies between host and device. No kernel runs while one lives: its end would make the memory inaccessible.
 class Exposed {
  public:
-  explicit Exposed(const void* p) {
+  explicit Exposed(const void* p) : machine_(sim::lock_machine()) {
     const std::lock_guard lock(mutex);
     auto it = allocations.upper_bound(static_cast<char*>(const_cast<void*>(p)));
-    if (it == allocations.begin()) throw DeviceError("simulator: a copy from or to what is no device memory");
+    if (it == allocations.begin() || p >= std::prev(it)->first + std::prev(it)->second.bytes) {
+      throw DeviceError("simulator: a copy from or to what is no device memory");
+    }
     allocation_ = (--it)->second;
     protect(allocation_, true);
   }
@@ -59,6 +61,7 @@ class Exposed {
   Exposed& operator=(const Exposed&) = delete;
 
  private:
+  std::unique_lock<std::recursive_mutex> machine_;
   Allocation allocation_;
 };
 

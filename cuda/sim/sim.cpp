@@ -3,6 +3,7 @@
 // shuffled. Results that depend on it come from a missing barrier.
 #include "sim/sim.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -93,7 +94,8 @@ struct Fiber {
 
 // Everything of the launch under way; one at a time.
 struct Machine {
-  std::mutex busy;
+  std::recursive_mutex busy;
+  pthread_t runner{};
   Context scheduler;
   sigjmp_buf on_fault;
   Fiber fibers[kMostThreads];
@@ -134,7 +136,12 @@ void fiber_main() {
 }
 
 // Called on a stack of its own when a kernel touches memory that is not there.
-void on_signal(int, siginfo_t* info, void*) {
+void on_signal(int number, siginfo_t* info, void*) {
+  if (!pthread_equal(machine.runner,
+                     pthread_self())) {  // not a kernel's: the access is made again, and ends the process
+    signal(number, SIG_DFL);
+    return;
+  }
   machine.fault_address = info->si_addr;
   machine.error = "";
   siglongjmp(machine.on_fault, 1);
@@ -280,6 +287,8 @@ void fail(const char* message) {
   while (true) wait(State::done);
 }
 
+std::unique_lock<std::recursive_mutex> lock_machine() { return std::unique_lock(machine.busy); }
+
 void set_order(Order order, uint64_t seed) {
   const std::lock_guard lock(machine.busy);
   machine.order = order;
@@ -290,6 +299,7 @@ void run(const char* name, Size grid, Size block, size_t shared, void (*body)(co
   device::check_launch(name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared);
   const std::lock_guard lock(machine.busy);
   map_memory();
+  machine.runner = pthread_self();
   const auto to_uint3 = [](Size s) {
     return uint3{static_cast<unsigned>(s.x), static_cast<unsigned>(s.y), static_cast<unsigned>(s.z)};
   };

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 #include <string>
 
 namespace nnlite::sim {
@@ -13,6 +14,9 @@ constexpr uint64_t kUnset = 0x7ff4dead7fa0dead;
 enum class Order { ascending, descending, random };
 // The order in which threads of a block, and blocks of a grid, run.
 void set_order(Order order, uint64_t seed);
+
+// Keeps other threads from running kernels.
+std::unique_lock<std::recursive_mutex> lock_machine();
 
 // sim/device.cpp: device memory is accessible while kernels run, and at no other time.
 void expose_memory(bool accessible);

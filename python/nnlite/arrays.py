@@ -100,3 +100,15 @@ def count_equal(a: Array, b: Array) -> int | Array:
         return int(np.count_nonzero(a == b))
     count: Array = module._count_equal(a, b)
     return count
+
+
+def astype(x: Array, dtype: np.dtype[Any]) -> Array:
+    """``x`` itself, or its numbers rounded once to ``dtype``, where ``x`` is."""
+    return x if x.dtype == dtype else put(to_numpy(x).astype(dtype), x)
+
+
+def synchronize(x: Array) -> None:
+    """Wait for the device that holds ``x``, and raise what kernels found wrong."""
+    module = device_module(x)
+    if module is not None:
+        module._synchronize()

@@ -15,7 +15,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar
 
 import numpy as np
 
-from . import arrays
+from . import arrays, capture
 from .arrays import Array as Array
 from .backend import ops
 
@@ -328,6 +328,9 @@ def _backward(root: _Node, dy: Array) -> None:
             so_far = leaves.get(x, x.grad)
             if so_far is not None:
                 leaves[x] = add(so_far, dx)
+                if so_far is x.grad and capture.is_older(so_far):
+                    arrays.assign(so_far, leaves[x])  # where a recorded step finds it the next time
+                    leaves[x] = so_far
             else:
                 # Gradients that the caller sees share no memory: a change of one must not show in another.
                 leaves[x] = dx.copy() if arrays.shares_memory(dx, gradient) else dx

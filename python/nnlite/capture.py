@@ -12,7 +12,8 @@ from .backend import load_device
 
 
 class _State(threading.local):
-    refreshers: list[Callable[[], object]] | None = None
+    recording: Any = None
+    refreshers: list[Callable[[], object]]
 
 
 _state = _State()
@@ -20,7 +21,7 @@ _state = _State()
 
 def is_active() -> bool:
     """Whether a step is being recorded."""
-    return _state.refreshers is not None
+    return _state.recording is not None
 
 
 def on_replay(refresh: Callable[[], object]) -> None:
@@ -28,8 +29,19 @@ def on_replay(refresh: Callable[[], object]) -> None:
 
     It advances what the host keeps, and calls the ops whose scalars change again; they only leave their scalars.
     """
-    if _state.refreshers is not None:
+    if is_active():
         _state.refreshers.append(refresh)
+
+
+def is_older(x: Array) -> bool:
+    """While a step is being recorded: whether ``x`` was there before, so that a replay finds what the last one left."""
+    return is_active() and not _state.recording.owns(x)
+
+
+def refuse(what: str) -> None:
+    """While a step is being recorded: an error that names what cannot be part of it."""
+    if is_active():
+        raise RuntimeError(f"capture: {what} cannot be part of a captured step")
 
 
 class Captured:
@@ -49,36 +61,46 @@ class Captured:
         """The function's result for ``inputs``, NumPy arrays or the device's."""
         from .cuda import array
 
-        same = [(x.shape, x.dtype) for x in inputs] == [(x.shape, x.dtype) for x in self._inputs]
+        if not all(arrays.is_array(x) for x in inputs):
+            raise TypeError("capture: a captured step takes arrays; Python numbers are those of the function itself")
+        there = tuple(array(x, self._device) for x in inputs)
+        if is_active():  # a part of another captured step
+            return self._function(*there)
+        same = [(x.shape, x.dtype) for x in there] == [(x.shape, x.dtype) for x in self._inputs]
         if self._recording is not None and same:
-            for held, x in zip(self._inputs, inputs, strict=True):
+            for held, x in zip(self._inputs, there, strict=True):
                 arrays.assign(held, x)
             return self._replay()
-        there = tuple(array(x, self._device) for x in inputs)
         self._calls += 1
-        if self._calls == 2 and self._recording is None:  # the first call made what the step keeps, e.g. moments
+        if self._calls >= 2 and self._recording is None:  # the first call made what the step keeps, e.g. moments
             self._inputs = tuple(arrays.copy(x) for x in there)
             return self._record()
         return self._function(*there)
 
     def _record(self) -> Any:
         recording = self._module._Recording()
-        _state.refreshers = self._refreshers = []
         recording.begin()
+        _state.recording, _state.refreshers = recording, []
         try:
             self._result = self._function(*self._inputs)
         finally:
             recording.end()
-            _state.refreshers = None
-        self._recording = recording
+            _state.recording = None
+        self._recording, self._refreshers = recording, _state.refreshers
         return self._result
 
     def _replay(self) -> Any:
+        from . import random
+
+        draws = random.get_state()
         self._recording.begin_refresh()
         try:
             for refresh in self._refreshers:
                 refresh()
-        finally:
-            self._recording.end_refresh()
+        except BaseException:
+            self._recording.abandon_refresh()
+            random.set_state(draws)
+            raise
+        self._recording.end_refresh()
         self._recording.replay()
         return self._result

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays
-from .arrays import Array
+from .arrays import Array as _HostArray
 from .backend import device_module, load_device
 from .capture import Captured
 
@@ -54,7 +54,7 @@ def device_count() -> int:
     return int(load_device("cuda")._device_count()) if is_available() else 0
 
 
-def array(x: Array, device: str = "cuda") -> Array:
+def array(x: _HostArray, device: str = "cuda") -> _HostArray:
     """``x`` on ``device``: itself if it is there, else a copy.
 
     Args:
@@ -77,11 +77,11 @@ def array(x: Array, device: str = "cuda") -> Array:
         return arrays.to_numpy(x)
     if device_module(x) is module and x.device_index == index:  # type: ignore[attr-defined]
         return x
-    there: Array = module._from_numpy(np.asarray(arrays.to_numpy(x)), index)
+    there: _HostArray = module._from_numpy(np.asarray(arrays.to_numpy(x)), index)
     return there
 
 
-def from_dlpack(x: Any, device: str = "cuda") -> Array:
+def from_dlpack(x: Any, device: str = "cuda") -> _HostArray:
     """The array of another library (CuPy, PyTorch, JAX) as one of nnlite's, without a copy where it may be written.
 
     Args:
@@ -95,7 +95,7 @@ def from_dlpack(x: Any, device: str = "cuda") -> Array:
     module, _ = _device(device)
     if module is None:
         raise ValueError(f"from_dlpack: device must be 'cuda', got {device!r}; for the host use np.from_dlpack")
-    shared: Array = module._from_dlpack(x)
+    shared: _HostArray = module._from_dlpack(x)
     return shared
 
 
@@ -106,10 +106,11 @@ def capture(function: Callable[..., Any], device: str = "cuda") -> Captured:
     the second runs and records it, later ones copy ``x`` and ``t`` to where the recorded step reads them and start its
     kernels (a CUDA graph) on the same memory. Every call is one step, with the bits of the function called directly.
 
-    Arguments are arrays of the same shapes and dtypes each time; others run the function itself. What it returns is
-    overwritten by the next call. It must launch the same kernels each time and not ask for numbers of the device
-    (``item()``). Optimizers, schedules (``param_groups``), dropout and batchnorm work as usual; running statistics are
-    updated in place.
+    Arguments are arrays of the same shapes and dtypes each time; others run the function itself. What it returns, and
+    the gradients, are overwritten by the next call. It must launch the same kernels each time, not ask for numbers of
+    the device (``item()``), and not draw random numbers but by dropout. Optimizers, schedules (``param_groups``),
+    dropout and batchnorm work as usual; Python numbers and ``train()`` or ``eval()`` are those of the recorded call.
+    After ``model.to()`` or an optimizer's ``load_state_dict`` the step must be captured again.
 
     Raises:
         ValueError, RuntimeError: there is no such device, or it cannot be used.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .autograd import Array, Tensor, record
+from .backend import device_module
 
 
 def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Tensor]:
@@ -38,6 +39,11 @@ def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
     @functools.wraps(forward)
     def op(*inputs: Any) -> Tensor:
         values = [x.data if isinstance(x, Tensor) else x for x in inputs]
+        for i, x in enumerate(values):
+            if device_module(x) is not None:
+                raise TypeError(
+                    f"{name}: input {i} is in device memory, but functions of nl.function work on NumPy arrays"
+                )
         y = _array(name, "the result", forward(*values))
         if y.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name}: the result must be float32 or float64, got {y.dtype}")

@@ -90,6 +90,10 @@ def gradcheck(
         finally:
             set_buffers(buffers)
             random.set_state(state)
+        if isinstance(y, Tensor) and y.device != "cpu":
+            raise TypeError(
+                f"gradcheck: the result is on {y.device}; gradients are checked on the host, and are the same"
+            )
         if not isinstance(y, Tensor):
             raise TypeError(f"gradcheck: the result must be a Tensor, got {type(y).__name__}")
         return y

@@ -225,6 +225,8 @@ class Module:
                 current = module.__dict__[name]
                 if isinstance(current, Parameter):
                     arrays.assign(current.data, state_dict[key])
+                elif _stays(module) and arrays.device_of(current) != "cpu":
+                    arrays.assign(current, state_dict[key])
                 else:
                     module.__dict__[name] = arrays.put(arrays.copy(state_dict[key]), current)
         return Keys(missing, unexpected)
@@ -282,14 +284,14 @@ class Module:
 
     def _convert(self, dtype: np.dtype[Any]) -> Self:
         for parameter in self.parameters():
-            parameter.data = parameter.data.astype(dtype, copy=False)
+            parameter.data = arrays.astype(parameter.data, dtype)
             if parameter.grad is not None:
-                parameter.grad = parameter.grad.astype(dtype, copy=False)
+                parameter.grad = arrays.astype(parameter.grad, dtype)
         for module in self.modules():
             for name in module._buffers():
                 buffer = module.__dict__[name]
                 if buffer is not None and buffer.dtype.kind == "f":
-                    module.__dict__[name] = buffer.astype(dtype, copy=False)
+                    module.__dict__[name] = arrays.astype(buffer, dtype)
         return self
 
     def apply(self, fn: Callable[[Module], None]) -> Self:
@@ -312,14 +314,23 @@ class Module:
 
 
 def get_buffers(module: Module) -> list[tuple[Module, str, Array | None]]:
-    """References to all buffers of a model as they are now, for :func:`set_buffers`."""
-    return [(m, name, m.__dict__[name]) for m in module.modules() for name in m._buffers()]
+    """All buffers of a model as they are, for :func:`set_buffers`: references, and copies of what stays in place."""
+    buffers = [(m, name, m.__dict__[name]) for m in module.modules() for name in m._buffers()]
+    return [(m, name, arrays.copy(x) if _stays(m) and x is not None else x) for m, name, x in buffers]
 
 
 def set_buffers(buffers: list[tuple[Module, str, Array | None]]) -> None:
     """Put the buffers back that :func:`get_buffers` returned."""
     for module, name, array in buffers:
-        module.__dict__[name] = array
+        current = module.__dict__[name]
+        if _stays(module) and array is not None and current is not None and arrays.device_of(current) != "cpu":
+            arrays.assign(current, array)
+        else:
+            module.__dict__[name] = array
+
+
+def _stays(module: Module) -> bool:
+    return isinstance(module, _BatchNorm) and module._stays
 
 
 class _Indexed(Module):
@@ -491,6 +502,7 @@ class Conv2d(Module):
 
 class _BatchNorm(Module):
     _layouts: dict[int, str]
+    _stays = False  # the running statistics are updated in place, as a captured step needs
 
     def __init__(
         self,
@@ -547,14 +559,16 @@ class _BatchNorm(Module):
         self.num_batches_tracked = np.array(tracked, np.int64)
         momentum = 1.0 / tracked if self.momentum is None else self.momentum
         new_mean, new_var = kernels(mean).batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
-        if not capture.is_active():
+        if capture.is_active():
+            if self.momentum is None:
+                raise ValueError(f"{type(self).__name__}: momentum=None changes at every step and cannot be captured")
+            capture.on_replay(self._count_batch)
+            self._stays = True
+        if self._stays:
+            arrays.assign(mean, new_mean)  # where the recorded step reads them the next time
+            arrays.assign(var, new_var)
+        else:
             self.running_mean, self.running_var = new_mean, new_var
-            return
-        if self.momentum is None:
-            raise ValueError(f"{type(self).__name__}: momentum=None changes at every step and cannot be captured")
-        arrays.assign(mean, new_mean)  # where the recorded step reads them the next time
-        arrays.assign(var, new_var)
-        capture.on_replay(self._count_batch)
 
     def _count_batch(self) -> None:
         self.num_batches_tracked = np.array(int(self.num_batches_tracked) + 1, np.int64)  # type: ignore[arg-type]

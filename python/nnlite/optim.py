@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from . import arrays
-from .arrays import is_array
+from .arrays import Array, is_array
 from .autograd import Parameter
 from .backend import ops
 from .capture import on_replay
@@ -90,10 +90,17 @@ class Optimizer:
                 work.append((group, params))
         for group, params in work:
             self._update(group, params)
-            on_replay(functools.partial(self._update, group, params))
+            on_replay(functools.partial(self._update_again, group, params, [p.grad for p in params]))
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         raise NotImplementedError
+
+    def _update_again(self, group: dict[str, Any], params: list[Parameter], grads: list[Array]) -> None:
+        """For the replay of a captured step, whose gradients are where they were when it was recorded."""
+        self._check(group)
+        for p, grad in zip(params, grads, strict=True):
+            p.grad = grad
+        self._update(group, params)
 
     def _states(self, params: list[Parameter]) -> list[dict[str, Any]]:
         """What is remembered of each parameter, or the state to start from; the caller stores it after the update."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .backend import ops
+from .capture import refuse
 
 Array = npt.NDArray[Any]
 
@@ -82,6 +83,7 @@ def uniform(
     shape: int | Sequence[int], low: float = 0.0, high: float = 1.0, dtype: Any = "float32", stream: int = USER
 ) -> Array:
     """Uniform numbers in ``[low, high)``."""
+    refuse("nl.random.uniform")
     with generator.draw(stream) as draw:
         y: Array = ops().random_uniform(_shape(shape), low, high, dtype, generator.seed, draw, stream)
     return y
@@ -91,6 +93,7 @@ def normal(
     shape: int | Sequence[int], mean: float = 0.0, std: float = 1.0, dtype: Any = "float32", stream: int = USER
 ) -> Array:
     """Normal numbers of the given mean and standard deviation."""
+    refuse("nl.random.normal")
     with generator.draw(stream) as draw:
         y: Array = ops().random_normal(_shape(shape), mean, std, dtype, generator.seed, draw, stream)
     return y
@@ -98,6 +101,7 @@ def normal(
 
 def permutation(n: int, stream: int = USER, like: Array | None = None) -> Array:
     """The integers 0 to ``n - 1`` in random order, int64; made on the device of ``like``."""
+    refuse("nl.random.permutation")
     with generator.draw(stream) as draw:
         y: Array = ops(like).random_permutation(n, generator.seed, draw, stream)
     return y

@@ -180,7 +180,8 @@ class Trainer:
         if seed is not None:
             random.manual_seed(seed)
         first = next(model.parameters(), None)
-        if first is not None and first.device != "cpu":  # the data go where the model is, once
+        on_device = first is not None and first.device != "cpu"
+        if first is not None and on_device:  # the data go where the model is, once
             x, t = arrays.put(x, first.data), arrays.put(t, first.data)
             if validation is not None:
                 validation = arrays.put(validation[0], first.data), arrays.put(validation[1], first.data)
@@ -198,7 +199,13 @@ class Trainer:
                 advised = FloatingPointError(f"{error}; {_ADVICE}")
                 watcher.at_end(f"stopped: {advised}", model, optimizer)
                 raise advised from None
+            except ValueError:
+                if on_device:  # found by a kernel some steps ago
+                    self._restore(good)
+                raise
             except KeyboardInterrupt:
+                if on_device:
+                    self._settle_interrupted(x, good)
                 watcher.at_end("interrupted", model, optimizer)
                 raise
             finally:
@@ -304,6 +311,13 @@ class Trainer:
     def _snapshot(self) -> tuple[dict[str, Array], Any, Any]:
         state = {name: arrays.copy(array) for name, array in self.model.state_dict().items()}
         return state, copy.deepcopy(self.optimizer.state_dict()), random.get_state()
+
+    def _settle_interrupted(self, x: Array, good: tuple[dict[str, Array], Any, Any]) -> None:
+        """Wait for the device; if a kernel found an error before the interruption, go back to the last good epoch."""
+        try:
+            arrays.synchronize(x)
+        except (FloatingPointError, ValueError):
+            self._restore(good)
 
     def _restore(self, snapshot: tuple[dict[str, Array], Any, Any]) -> None:
         state, optimizer, generator = snapshot
