@@ -214,3 +214,10 @@ def test_one_hot_labels_of_another_type_are_refused_with_the_fix(backend: Module
         backend.softmax_cross_entropy_forward(x, np.eye(3)[[0, 1]])
     with pytest.raises(ValueError, match=rf"^{op}one-hot target must be .* e\.g\. target\.astype\(np\.float32\)$"):
         backend.softmax_cross_entropy_forward(x, np.eye(3, dtype=np.int64)[[0, 1]])
+
+
+def test_the_first_wrong_label_of_many(backend: ModuleType) -> None:
+    x, t = numbers((300, 5), np.float32), np.zeros(300, np.int64)
+    t[[200, 250]] = 9, -1
+    with pytest.raises(ValueError, match=r"target\[200\] is 9 but there are 5 classes \(0 to 4\)"):
+        backend.softmax_cross_entropy_forward(x, t)
