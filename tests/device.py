@@ -32,17 +32,25 @@ class OnDevice(ModuleType):
         def on_device(*args: Any, **options: Any) -> Any:
             if not hasattr(self._module, "_set_order"):
                 return self._call(op, args, options)
-            results = []
+            outcomes = []
             try:
                 for order, seed in ORDERS:
                     self._module._set_order(order, seed)
-                    results.append(self._call(op, args, options, write_back=order == ORDERS[-1][0]))
+                    try:
+                        outcomes.append(self._call(op, args, options, write_back=order == ORDERS[-1][0]))
+                    except Exception as error:
+                        outcomes.append(error)
             finally:
                 self._module._set_order("ascending")
-            for result in results[:-1]:
-                if result is not None:
-                    assert_same_bits(result, results[-1])
-            return results[-1]
+            last = outcomes[-1]
+            for outcome in outcomes[:-1]:
+                if isinstance(outcome, Exception) or isinstance(last, Exception):
+                    assert (type(outcome), str(outcome)) == (type(last), str(last)), "in different orders of threads"
+                elif outcome is not None:
+                    assert_same_bits(outcome, last)
+            if isinstance(last, Exception):
+                raise last
+            return last
 
         on_device.__doc__ = op.__doc__
         return on_device
