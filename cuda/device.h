@@ -82,8 +82,8 @@ double elapsed_ms(int64_t first, int64_t last);
 std::string name(int index);
 size_t l2_bytes(int index);
 
-// The fault record in device memory, and the number under which `text` stands in it. Its text is completed by
-// "[index] is value but there are limit classes (0 to limit - 1)" or the like, see fault_text().
+// The fault record in device memory, and the number that stands in it for an argument of an op and what may be wrong
+// with it: `kind` is "label", "tap", "row" or "finite" (runtime/fault.cpp has the texts).
 Fault* fault();
 int64_t fault_number(const char* op, const char* argument, const char* kind);
 // Raises what `found` says (a ValueError of Python), or returns if it says nothing.

@@ -1,8 +1,8 @@
 // A training step that is started again without Python. While a Recording is under way on a thread, everything is done
 // as usual and every launch is kept with its arguments; replay() starts them again, in order, on the same memory, which
-// the recording owns. The few launches whose scalars change from step to step (an optimizer's corrections, a draw of
-// random numbers) are made by launch_varying(): before a replay the op is called again with the new scalars, and while
-// refreshing() holds, it leaves them with the recording and launches nothing.
+// the recording owns or keeps. The few launches whose scalars change from step to step (an optimizer's corrections, a
+// draw of random numbers) are made by launch_varying(): before a replay the op is called again with the new scalars,
+// and while refreshing() holds, it leaves them with the recording and launches nothing.
 #pragma once
 
 #include <cstddef>
@@ -63,8 +63,7 @@ class Recording {
   std::unordered_map<const void*, std::shared_ptr<void>> held_;
   size_t refreshed_ = 0;
   int device_ = 0;
-  std::vector<std::shared_ptr<void>>
-      graphs_;  // one for each run of launches between varying ones, made when first replayed
+  std::vector<std::shared_ptr<void>> graphs_;  // one for each run of launches between varying ones; made at a replay
 };
 
 // The recording under way on this thread, or nullptr; and the one whose scalars are being left.
