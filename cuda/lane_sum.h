@@ -232,6 +232,12 @@ struct Store {
   V* to;
   __device__ void operator()(int64_t i, V sum) const { to[i] = sum; }
 };
+template <class V>
+struct StoreMean {
+  V* to;
+  V count;
+  __device__ void operator()(int64_t i, V sum) const { to[i] = sum / count; }
+};
 
 }  // namespace lane_sum
 

@@ -101,13 +101,6 @@ struct CenteredSquares {
   }
 };
 
-template <class T>
-struct StoreQuotient {
-  T* to;
-  T m;
-  __device__ void operator()(int64_t c, T sum) const { to[c] = sum / m; }
-};
-
 // What plane (n, c) adds to the variance of its channel.
 template <class T>
 struct Spread {
@@ -160,7 +153,7 @@ void statistics(BatchnormSize size, const T* x, T* mean, T* var) {
   constexpr auto op = "batchnorm_training_forward";
   if (size.c == 0) return;
   const T m = static_cast<T>(size.n * size.p);
-  const StoreQuotient<T> to_mean{mean, m}, to_var{var, m};
+  const lane_sum::StoreMean<T> to_mean{mean, m}, to_var{var, m};
   if (size.p == 1) {
     const SpreadOfElements<T> spread{x, mean, size.c};
     column_sums_twice<T>(op, lane_sum::Column<T>{x, size.c}, to_mean, spread, to_var, size.n, size.c);

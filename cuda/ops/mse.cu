@@ -21,15 +21,9 @@ struct SquaredDifference {
 };
 
 template <class T>
-struct StoreMean {
-  T* loss;
-  T n;
-  __device__ void operator()(int64_t, T sum) const { *loss = sum / n; }
-};
-
-template <class T>
 void forward(const T* x, const T* target, int64_t n, T* loss) {
-  long_row_sums<T>("mse_forward", SquaredDifference<T>{x, target}, 1, n, StoreMean<T>{loss, static_cast<T>(n)});
+  long_row_sums<T>("mse_forward", SquaredDifference<T>{x, target}, 1, n,
+                   lane_sum::StoreMean<T>{loss, static_cast<T>(n)});
 }
 
 // x and target may begin anywhere if kPacked is false.

@@ -308,16 +308,9 @@ void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx
 }
 
 template <class T>
-struct StoreMean {
-  T* y;
-  T size;
-  __device__ void operator()(int64_t plane, T sum) const { y[plane] = sum / size; }
-};
-
-template <class T>
 void global_forward(const T* x, int64_t planes, int64_t size, T* y) {
   row_sums<T>("global_avg_pool2d_forward", lane_sum::Row<T>{x, size}, planes, size,
-              StoreMean<T>{y, static_cast<T>(size)});
+              lane_sum::StoreMean<T>{y, static_cast<T>(size)});
 }
 
 template <class T>

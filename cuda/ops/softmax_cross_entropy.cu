@@ -12,18 +12,11 @@ namespace {
 constexpr int kThreads = 256;
 
 template <class T>
-struct StoreMean {
-  T* loss;
-  T n;
-  __device__ void operator()(int64_t, T sum) const { *loss = sum / n; }
-};
-
-template <class T>
 void forward(const T* x, Target<T> t, int64_t n, int64_t k, T* loss, T* y) {
   constexpr auto op = "softmax_cross_entropy_forward";
   const Scratch<T> losses(n);
   softmax_rows(op, x, t, n, k, y, losses.get());
-  long_row_sums<T>(op, lane_sum::Row<T>{losses.get(), n}, 1, n, StoreMean<T>{loss, static_cast<T>(n)});
+  long_row_sums<T>(op, lane_sum::Row<T>{losses.get(), n}, 1, n, lane_sum::StoreMean<T>{loss, static_cast<T>(n)});
 }
 
 // A pack of elements a thread, at any row: Index is unsigned where 32 bits suffice, for the sake of the division.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -230,7 +229,9 @@ def _integer(low: int, high: int) -> Callable[[str], int]:
 
 
 def _device(text: str) -> str:
-    if not re.fullmatch(r"cpu|(cuda|cuda_sim)(:\d{1,4})?", text):
+    from .cuda import is_name
+
+    if not is_name(text):
         raise argparse.ArgumentTypeError(f"must be cpu, cuda or cuda:N, got {text!r}")
     return text
 

@@ -120,6 +120,11 @@ def capture(function: Callable[..., Any], device: str = "cuda") -> Captured:
     return Captured(function, device)
 
 
+def is_name(text: str) -> bool:
+    """Whether ``text`` can name a device, there or not."""
+    return re.fullmatch(r"cpu|(cuda|cuda_sim)(:\d{1,4})?", text) is not None
+
+
 def check_device(device: str) -> None:
     """Raise what :func:`array` would, unless ``device`` can be used."""
     _device(device)
@@ -140,15 +145,15 @@ def memory_allocated(device: str = "cuda") -> int:
 
 def _device(device: str) -> tuple[ModuleType | None, int]:
     """Module (``None``: the host) and number of a device, which exists."""
-    found = re.fullmatch(r"(cpu|cuda|cuda_sim)(?::(\d{1,4}))?", device) if isinstance(device, str) else None
-    if found is None or (found[1] == "cpu" and found[2]):
+    if not isinstance(device, str) or not is_name(device):
         raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:N', got {device!r}")
-    if found[1] == "cpu":
+    if device == "cpu":
         return None, 0
-    why = reason(found[1])
+    name, _, number = device.partition(":")
+    why = reason(name)
     if why is not None:
         raise RuntimeError(f"device {device!r} cannot be used: {why}")
-    module, index = load_device(found[1]), int(found[2] or 0)
+    module, index = load_device(name), int(number or 0)
     module._check_device(index)
     return module, index
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays
+from . import arrays, capture
 from .arrays import Array, is_array
 from .autograd import Parameter
 from .backend import ops
-from .capture import on_replay
 
 
 class Optimizer:
@@ -90,7 +89,9 @@ class Optimizer:
                 work.append((group, params))
         for group, params in work:
             self._update(group, params)
-            on_replay(functools.partial(self._update_again, group, params, [p.grad for p in params]))
+            if capture.is_active():
+                grads = [p.grad for p in params]
+                capture.on_replay(functools.partial(self._update_again, group, params, grads))
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         raise NotImplementedError
