@@ -1,0 +1,1 @@
+"""Programs written for the NumPy library of "Deep Learning from Scratch" (ゼロから作るDeep Learning), on kernels."""

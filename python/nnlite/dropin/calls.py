@@ -1,0 +1,114 @@
+"""One call of the drop-in: compiled kernels where they take the arguments, else the NumPy formula; and the record.
+
+A function or a layer's method gives both ways: ``call("Affine.forward", compiled, formula)``. The compiled one is
+tried; where it raises, the formula runs instead and decides what comes of the arguments, exceptions included. So
+unusual arguments behave as they always did, and the record says why they were slow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..arrays import Array, to_numpy
+from ..backend import ops
+from ..cuda import array as to_device
+
+R = TypeVar("R")
+
+
+@dataclass
+class Options:
+    """How the drop-in computes.
+
+    Attributes:
+        float32: compute in float32, whatever the arrays' floating type is.
+        device: where kernels run: ``"cpu"``, ``"cuda"``, ``"cuda:1"``. Arrays that programs see are NumPy's.
+    """
+
+    float32: bool = False
+    device: str = "cpu"
+
+
+@dataclass
+class Record:
+    """What became of the calls of one function or method.
+
+    Attributes:
+        compiled, formula: how often it ran compiled, and as the NumPy formula.
+        compiled_s, formula_s: how long, in seconds.
+        reasons: why the formula ran, and how often for that reason.
+    """
+
+    compiled: int = 0
+    compiled_s: float = 0.0
+    formula: int = 0
+    formula_s: float = 0.0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+
+class UnsuitedError(Exception):
+    """The arguments are not such as compiled kernels take; the text says what they are."""
+
+
+options = Options()
+records: dict[str, Record] = {}
+
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def call(name: str, compiled: Callable[[], R], formula: Callable[[], R]) -> R:
+    """The result of ``compiled()``, or of ``formula()`` where that raises; ``name`` is the entry of the record.
+
+    ``compiled`` must leave everything as it was when it raises.
+    """
+    record = records.get(name)
+    if record is None:
+        record = records[name] = Record()
+    start = time.perf_counter()
+    try:
+        result = compiled()
+    except Exception as reason:
+        text = str(reason) or type(reason).__name__
+        record.reasons[text] = record.reasons.get(text, 0) + 1
+    else:
+        record.compiled += 1
+        record.compiled_s += time.perf_counter() - start
+        return result
+    # Outside of the handler: an exception of the formula is not one "during handling of another".
+    start = time.perf_counter()
+    try:
+        return formula()
+    finally:
+        record.formula += 1
+        record.formula_s += time.perf_counter() - start
+
+
+def floats(*values: Any) -> list[Array]:
+    """The arrays as kernels take them: in C order and of one floating type, that of the original's result.
+
+    Raises:
+        UnsuitedError: a value is no plain array of float32 or float64.
+    """
+    single = True
+    for x in values:
+        if type(x) is not np.ndarray:
+            raise UnsuitedError(f"{type(x).__name__} instead of an array")
+        if x.dtype not in _FLOATS:
+            raise UnsuitedError(f"an array of {x.dtype}")
+        single = single and x.dtype == np.float32
+    dtype = np.float32 if single or options.float32 else np.float64
+    return [np.ascontiguousarray(x, dtype) if x.ndim else x.astype(dtype) for x in values]
+
+
+def kernel(name: str, *args: Any, **settings: Any) -> Any:
+    """The result of an op of :mod:`nnlite.kernels` on NumPy arrays, computed on ``options.device``."""
+    if options.device == "cpu":
+        return getattr(ops(), name)(*args, **settings)
+    there = [to_device(x, options.device) if isinstance(x, np.ndarray) else x for x in args]
+    result = getattr(ops(next((x for x in there if ops(x) is not ops()), None)), name)(*there, **settings)
+    return tuple(map(to_numpy, result)) if isinstance(result, tuple) else to_numpy(result)
