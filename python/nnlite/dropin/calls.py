@@ -89,20 +89,30 @@ def call(name: str, compiled: Callable[[], R], formula: Callable[[], R]) -> R:
 
 
 def floats(*values: Any) -> list[Array]:
-    """The arrays as kernels take them: in C order and of one floating type, that of the original's result.
+    """The arrays as kernels take them: in C order and of one floating type, the one that NumPy would compute in.
 
     Raises:
-        UnsuitedError: a value is no plain array of float32 or float64.
+        UnsuitedError: a value is no plain array, or a single number, or empty; or NumPy would compute in another type.
     """
-    single = True
     for x in values:
-        if type(x) is not np.ndarray:
-            raise UnsuitedError(f"{type(x).__name__} instead of an array")
-        if x.dtype not in _FLOATS:
+        _check(x)
+    dtype = np.result_type(*(x.dtype for x in values))
+    if dtype not in _FLOATS:
+        raise UnsuitedError(f"an array of {dtype}")
+    return [_as(x, np.float32 if options.float32 else dtype) for x in values]
+
+
+def numbers(*values: Any) -> list[Array]:
+    """The arrays as kernels take them where the original computes in float64, whatever it is given.
+
+    Raises:
+        UnsuitedError: a value is no plain array of real numbers, or a single one, or empty.
+    """
+    for x in values:
+        _check(x)
+        if x.dtype.kind not in "biuf":
             raise UnsuitedError(f"an array of {x.dtype}")
-        single = single and x.dtype == np.float32
-    dtype = np.float32 if single or options.float32 else np.float64
-    return [np.ascontiguousarray(x, dtype) if x.ndim else x.astype(dtype) for x in values]
+    return [_as(x, np.float32 if options.float32 else np.float64) for x in values]
 
 
 def kernel(name: str, *args: Any, **settings: Any) -> Any:
@@ -112,3 +122,29 @@ def kernel(name: str, *args: Any, **settings: Any) -> Any:
     there = [to_device(x, options.device) if isinstance(x, np.ndarray) else x for x in args]
     result = getattr(ops(next((x for x in there if ops(x) is not ops()), None)), name)(*there, **settings)
     return tuple(map(to_numpy, result)) if isinstance(result, tuple) else to_numpy(result)
+
+
+def update(name: str, p: Any, g: Any, *state: list[Array], **settings: Any) -> None:
+    """Run an optimizer's op on one parameter, in place and where the parameter is: in host memory.
+
+    Raises:
+        UnsuitedError: ``p`` is no plain array, or NumPy would compute in another type than its own.
+    """
+    for x in (p, g):
+        _check(x)
+    if np.result_type(p, g) != p.dtype:
+        raise UnsuitedError(f"a gradient of {g.dtype} for a parameter of {p.dtype}")
+    getattr(ops(), name)([p], [_as(g, p.dtype)], *state, **settings)
+
+
+def _check(x: Any) -> None:
+    if type(x) is not np.ndarray:
+        raise UnsuitedError(f"{type(x).__name__} instead of an array")
+    if x.ndim == 0:
+        raise UnsuitedError("a single number")
+    if x.size == 0:
+        raise UnsuitedError("an empty array")
+
+
+def _as(x: Array, dtype: Any) -> Array:
+    return np.ascontiguousarray(x, dtype)

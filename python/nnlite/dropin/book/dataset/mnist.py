@@ -1,0 +1,149 @@
+"""MNIST as arrays.
+
+The four files are looked for in every ``dataset`` folder that the program could import from, its own first, then where
+``NNLITE_DATA_DIR`` says, then in the user's cache, into which they are downloaded once. Their arrays are kept there in
+an ``.npz`` file. No pickle is read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nnlite import data, files
+from nnlite.dropin.edits import all_folders, folders
+
+__all__ = [
+    "dataset_dir",
+    "download_mnist",
+    "img_dim",
+    "img_size",
+    "init_mnist",
+    "key_file",
+    "load_mnist",
+    "np",
+    "os",
+    "save_file",
+    "test_num",
+    "train_num",
+    "url_base",
+]
+
+url_base = data.MIRRORS["mnist"][0]
+key_file = {
+    "train_img": "train-images-idx3-ubyte.gz",
+    "train_label": "train-labels-idx1-ubyte.gz",
+    "test_img": "t10k-images-idx3-ubyte.gz",
+    "test_label": "t10k-labels-idx1-ubyte.gz",
+}
+dataset_dir = str(next(iter(folders("dataset")), data.cache_dir() / "mnist"))
+save_file = dataset_dir + "/mnist.pkl"
+train_num = 60000
+test_num = 10000
+img_dim = (1, 28, 28)
+img_size = 784
+
+
+def load_mnist(normalize: Any = True, flatten: Any = True, one_hot_label: Any = False) -> Any:
+    """``(x_train, t_train), (x_test, t_test)``.
+
+    Images are uint8 or, ``normalize``, float32 between 0 and 1, ``(N, 784)`` or, not ``flatten``, ``(N, 1, 28, 28)``.
+    Labels are uint8 ``(N,)`` or, ``one_hot_label``, float64 ``(N, 10)``.
+
+    Raises:
+        nnlite.data.DataError: the files are nowhere, or are not such files.
+    """
+    dataset = _convert_numpy()
+    for key in ("train_img", "test_img"):
+        if normalize:
+            dataset[key] = dataset[key].astype(np.float32) / np.float32(255.0)
+        if not flatten:
+            dataset[key] = dataset[key].reshape(-1, *img_dim)
+    if one_hot_label:
+        for key in ("train_label", "test_label"):
+            dataset[key] = _change_one_hot_label(dataset[key])
+    return (dataset["train_img"], dataset["train_label"]), (dataset["test_img"], dataset["test_label"])
+
+
+def init_mnist() -> None:
+    """Fetch and convert the files, and leave them as ``save_file`` for whoever reads that."""
+    dataset = _convert_numpy()
+    if os.path.isdir(dataset_dir):
+        files.write_file(save_file, pickle.dumps(dataset, pickle.HIGHEST_PROTOCOL))
+
+
+def download_mnist() -> None:
+    """Put the four files into ``dataset_dir``."""
+    for name in key_file.values():
+        _download(name)
+
+
+def _download(file_name: str) -> None:
+    target = Path(dataset_dir, file_name)
+    if not target.exists():
+        content = (_source() / file_name).read_bytes()
+        if not target.exists():
+            files.write_file(target, content)
+
+
+def _load_label(file_name: str) -> Any:
+    return data.parse_idx(gzip.decompress((_source() / file_name).read_bytes()), file_name, 1).copy()
+
+
+def _load_img(file_name: str) -> Any:
+    images = data.parse_idx(gzip.decompress((_source() / file_name).read_bytes()), file_name, 3)
+    return images.reshape(-1, img_size).copy()
+
+
+def _change_one_hot_label(X: Any) -> Any:
+    T = np.zeros((X.size, 10))
+    T[np.arange(X.size), X] = 1
+    return T
+
+
+_change_ont_hot_label = _change_one_hot_label  # its name before it was corrected
+
+
+def _convert_numpy() -> dict[str, Any]:
+    """The four arrays, uint8, by the keys of ``key_file``."""
+    source = _source()
+    digest = hashlib.sha256()
+    for name in key_file.values():
+        digest.update((source / name).read_bytes())
+    cache = data.cache_dir() / f"mnist-{digest.hexdigest()[:16]}.npz"
+    try:
+        with np.load(cache, allow_pickle=False) as arrays:
+            return {key: arrays[key] for key in key_file}
+    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
+        pass  # not there yet, or not whole
+    dataset = {key: (_load_img if key.endswith("img") else _load_label)(name) for key, name in key_file.items()}
+    buffer = io.BytesIO()
+    np.savez(buffer, **dataset)
+    try:
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        files.write_file(cache, buffer.getvalue())
+    except OSError:
+        pass  # a cache that cannot be written makes the next start slower, no more
+    return dataset
+
+
+def _source() -> Path:
+    """The folder that has the four files."""
+    data_dir = os.environ.get("NNLITE_DATA_DIR")
+    candidates: list[Path] = [
+        *all_folders("dataset"),
+        *((Path(data_dir) / "mnist", Path(data_dir)) if data_dir else ()),
+    ]
+    for folder in candidates:
+        if all((folder / name).is_file() for name in key_file.values()):
+            return folder
+    data.download("mnist", data.cache_dir() / "mnist")
+    return data.cache_dir() / "mnist"

@@ -1,0 +1,93 @@
+"""The import hook that serves ``common`` and ``dataset``."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from pathlib import Path
+from types import ModuleType
+
+from . import edits
+
+PACKAGES = ("common", "dataset")
+
+_BOOK = Path(__file__).with_name("book")
+_MODULES = [f"{package}.{file.stem}" for package in PACKAGES for file in sorted((_BOOK / package).glob("[!_]*.py"))]
+
+
+class Finder(MetaPathFinder):
+    """Finds the drop-in's modules before anything on ``sys.path``; the packages' other modules where they are."""
+
+    def __init__(self) -> None:
+        self.edited: dict[str, edits.Edited] | None = None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        """What to load as ``fullname``; ``None``: not ours."""
+        if fullname in PACKAGES:
+            spec = importlib.machinery.ModuleSpec(fullname, _PackageLoader(), is_package=True)
+            spec.submodule_search_locations = [str(folder) for folder in edits.all_folders(fullname)]
+            return spec
+        if fullname not in _MODULES:
+            return None
+        if self.edited is None:
+            self.edited = edits.edited(_MODULES)
+        edited = self.edited.get(fullname)
+        origin = edited.path if edited else _ours(fullname)
+        return importlib.util.spec_from_file_location(fullname, origin, loader=_ModuleLoader(edited))
+
+
+class _PackageLoader(Loader):
+    """A package of ours, with what the program's own ``__init__.py`` may hold."""
+
+    def exec_module(self, module: ModuleType) -> None:
+        for folder in edits.folders(module.__name__):
+            file = folder / "__init__.py"
+            if file.is_file():
+                module.__file__ = str(file)
+                exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+                return
+
+
+class _ModuleLoader(Loader):
+    """A module of ours; where the reader has edited theirs, their file with the untouched definitions replaced."""
+
+    def __init__(self, edited: edits.Edited | None) -> None:
+        self._edited = edited
+
+    def exec_module(self, module: ModuleType) -> None:
+        if self._edited is None:
+            _execute_ours(module)
+            return
+        path = self._edited.path
+        code = compile(edits.without(path.read_bytes(), str(path), self._edited.replaced), str(path), "exec")
+        # Ours has a namespace of its own, in which the reader's names cannot stand in its way.
+        ours = ModuleType(module.__name__)
+        ours.__package__ = module.__package__
+        _execute_ours(ours)
+        names = {*ours.__dict__["__all__"], *self._edited.replaced}
+        module.__dict__.update({name: value for name, value in vars(ours).items() if name in names})
+        exec(code, module.__dict__)
+
+
+def _ours(name: str) -> Path:
+    return _BOOK.joinpath(*name.split(".")).with_suffix(".py")
+
+
+def _execute_ours(module: ModuleType) -> None:
+    file = _ours(module.__name__)
+    exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+
+
+def is_served(name: str) -> bool:
+    """Whether a module of this name comes from the hook, or is found through a package of it."""
+    return name.partition(".")[0] in PACKAGES
+
+
+def take_modules() -> dict[str, ModuleType]:
+    """Remove the modules of the served packages from ``sys.modules``, and return them."""
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if is_served(name)}
