@@ -147,4 +147,11 @@ def _check(x: Any) -> None:
 
 
 def _as(x: Array, dtype: Any) -> Array:
+    """``x`` in C order and of ``dtype``: itself, or a copy."""
+    if x.ndim == 4 and x.dtype == dtype and not x.flags.c_contiguous:
+        rows = x.transpose(0, 2, 3, 1)
+        if rows.flags.c_contiguous:  # what a convolution returned
+            n, c, h, w = x.shape
+            y: Array = ops().transpose(rows.reshape(n, h * w, c)).reshape(x.shape)
+            return y
     return np.ascontiguousarray(x, dtype)

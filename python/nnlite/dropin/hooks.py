@@ -69,8 +69,8 @@ class _ModuleLoader(Loader):
         ours = ModuleType(module.__name__)
         ours.__package__ = module.__package__
         _execute_ours(ours)
-        names = {*ours.__dict__["__all__"], *self._edited.replaced}
-        module.__dict__.update({name: value for name, value in vars(ours).items() if name in names})
+        kept = self._edited.replaced
+        module.__dict__.update({name: value for name, value in vars(ours).items() if name[0] != "_" or name in kept})
         exec(code, module.__dict__)
 
 

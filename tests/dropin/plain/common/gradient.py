@@ -2,8 +2,6 @@
 
 import numpy as np
 
-STEP = 1e-4
-
 
 def _numerical_gradient_1d(f, x):
     grad = np.zeros_like(x)
@@ -34,9 +32,9 @@ def numerical_gradient(f, x):
 
 def _slope(f, x, at):
     kept = x[at]
-    x[at] = kept + STEP
+    x[at] = kept + 1e-4
     above = f(x)
-    x[at] = kept - STEP
+    x[at] = kept - 1e-4
     below = f(x)
     x[at] = kept
-    return (above - below) / (2 * STEP)
+    return (above - below) / (2 * 1e-4)

@@ -7,8 +7,6 @@ import numpy as np
 from common.gradient import numerical_gradient
 from common.layers import *
 
-ACTIVATIONS = {"sigmoid": Sigmoid, "relu": Relu}
-
 
 class MultiLayerNet:
     """Hidden layers with one activation, softmax at the end, an optional penalty of the weights' squares."""
@@ -32,7 +30,7 @@ class MultiLayerNet:
         self.layers = OrderedDict()
         for i in range(1, self.hidden_layer_num + 1):
             self.layers[f"Affine{i}"] = Affine(self.params[f"W{i}"], self.params[f"b{i}"])
-            self.layers[f"Activation_function{i}"] = ACTIVATIONS[activation]()
+            self.layers[f"Activation_function{i}"] = (Sigmoid if activation == "sigmoid" else Relu)()
         last = self.hidden_layer_num + 1
         self.layers[f"Affine{last}"] = Affine(self.params[f"W{last}"], self.params[f"b{last}"])
         self.last_layer = SoftmaxWithLoss()

@@ -7,8 +7,6 @@ import numpy as np
 from common.gradient import numerical_gradient
 from common.layers import *
 
-ACTIVATIONS = {"sigmoid": Sigmoid, "relu": Relu}
-
 
 class MultiLayerNetExtend:
     """Hidden layers Affine, BatchNorm, activation, Dropout, those between optional; softmax at the end."""
@@ -42,7 +40,7 @@ class MultiLayerNetExtend:
                 self.params[f"beta{i}"] = np.zeros(hidden_size_list[i - 1])
                 norm = BatchNormalization(self.params[f"gamma{i}"], self.params[f"beta{i}"])
                 self.layers[f"BatchNorm{i}"] = norm
-            self.layers[f"Activation_function{i}"] = ACTIVATIONS[activation]()
+            self.layers[f"Activation_function{i}"] = (Sigmoid if activation == "sigmoid" else Relu)()
             if use_dropout:
                 self.layers[f"Dropout{i}"] = Dropout(dropout_ration)
         last = self.hidden_layer_num + 1

@@ -4,15 +4,6 @@ import numpy as np
 
 from common.optimizer import *
 
-OPTIMIZERS = {
-    "sgd": SGD,
-    "momentum": Momentum,
-    "nesterov": Nesterov,
-    "adagrad": AdaGrad,
-    "rmsprop": RMSprop,
-    "adam": Adam,
-}
-
 
 class Trainer:
     def __init__(
@@ -38,7 +29,15 @@ class Trainer:
         self.epochs = epochs
         self.batch_size = mini_batch_size
         self.evaluate_sample_num_per_epoch = evaluate_sample_num_per_epoch
-        self.optimizer = OPTIMIZERS[optimizer.lower()](**optimizer_param)
+        optimizers = {
+            "sgd": SGD,
+            "momentum": Momentum,
+            "nesterov": Nesterov,
+            "adagrad": AdaGrad,
+            "rmsprop": RMSprop,
+            "adam": Adam,
+        }
+        self.optimizer = optimizers[optimizer.lower()](**optimizer_param)
         self.train_size = x_train.shape[0]
         self.iter_per_epoch = max(self.train_size / mini_batch_size, 1)
         self.max_iter = int(epochs * self.iter_per_epoch)

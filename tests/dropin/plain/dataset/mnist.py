@@ -19,39 +19,38 @@ test_num = 10000
 img_dim = (1, 28, 28)
 img_size = 784
 
-_arrays = {}
-
 
 def download_mnist():
     """Nothing: the files are there, or the digits take their place."""
 
 
 def init_mnist():
-    """Read the images and labels; nothing is written."""
+    """The images and labels by the keys of key_file; nothing is written."""
+    arrays = {}
     if "NNLITE_DATA_DIR" in os.environ and Path(dataset_dir).is_dir():
         for key, name in key_file.items():
             content = gzip.decompress((Path(dataset_dir) / name).read_bytes())
             start = 16 if key.endswith("img") else 8
-            _arrays[key] = np.frombuffer(content, np.uint8, offset=start)
+            arrays[key] = np.frombuffer(content, np.uint8, offset=start)
             if key.endswith("img"):
-                _arrays[key] = _arrays[key].reshape(-1, img_size)
-        return
+                arrays[key] = arrays[key].reshape(-1, img_size)
+        return arrays
     from sklearn.datasets import load_digits
 
     digits = load_digits()
     images = np.kron(digits.images * (255 / 16), np.ones((3, 3)))
     images = np.pad(images, [(0, 0), (2, 2), (2, 2)]).astype(np.uint8).reshape(-1, img_size)
     labels = digits.target.astype(np.uint8)
-    _arrays.update(train_img=images[:1500], train_label=labels[:1500], test_img=images[1500:], test_label=labels[1500:])
+    arrays.update(train_img=images[:1500], train_label=labels[:1500], test_img=images[1500:], test_label=labels[1500:])
+    return arrays
 
 
 def load_mnist(normalize=True, flatten=True, one_hot_label=False):
     """((x_train, t_train), (x_test, t_test)); the arrays are the caller's own."""
-    if not _arrays:
-        init_mnist()
+    arrays = init_mnist()
     sets = []
     for name in ("train", "test"):
-        x, t = _arrays[f"{name}_img"].copy(), _arrays[f"{name}_label"].copy()
+        x, t = arrays[f"{name}_img"].copy(), arrays[f"{name}_label"].copy()
         if normalize:
             x = x.astype(np.float32)
             x /= 255.0

@@ -1,27 +1,10 @@
 """Activations and losses on NumPy arrays."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from nnlite.dropin.calls import call, floats, kernel
-
-__all__ = [
-    "cross_entropy_error",
-    "identity_function",
-    "mean_squared_error",
-    "np",
-    "relu",
-    "relu_grad",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "softmax_loss",
-    "step_function",
-    "sum_squared_error",
-]
+from nnlite.dropin import calls as _calls
 
 
 def identity_function(x: Any) -> Any:
@@ -38,10 +21,10 @@ def sigmoid(x: Any) -> Any:
     """``1 / (1 + exp(-x))``."""
 
     def compiled() -> Any:
-        (v,) = floats(x)
-        return kernel("sigmoid_forward", v)
+        (v,) = _calls.floats(x)
+        return _calls.kernel("sigmoid_forward", v)
 
-    return call("sigmoid", compiled, lambda: 1 / (1 + np.exp(-x)))
+    return _calls.call("sigmoid", compiled, lambda: 1 / (1 + np.exp(-x)))
 
 
 def sigmoid_grad(x: Any) -> Any:
@@ -54,10 +37,10 @@ def relu(x: Any) -> Any:
     """``max(0, x)``; NaN stays."""
 
     def compiled() -> Any:
-        (v,) = floats(x)
-        return kernel("relu_forward", v)
+        (v,) = _calls.floats(x)
+        return _calls.kernel("relu_forward", v)
 
-    return call("relu", compiled, lambda: np.maximum(0, x))
+    return _calls.call("relu", compiled, lambda: np.maximum(0, x))
 
 
 def relu_grad(x: Any) -> Any:
@@ -71,14 +54,14 @@ def softmax(x: Any) -> Any:
     """``exp(x) / Σ exp(x)`` along the last axis."""
 
     def compiled() -> Any:
-        (v,) = floats(x)
-        return kernel("softmax_forward", v.reshape(-1, v.shape[-1])).reshape(v.shape)
+        (v,) = _calls.floats(x)
+        return _calls.kernel("softmax_forward", v.reshape(-1, v.shape[-1])).reshape(v.shape)
 
     def formula() -> Any:
         shifted = np.exp(x - np.max(x, axis=-1, keepdims=True))
         return shifted / np.sum(shifted, axis=-1, keepdims=True)
 
-    return call("softmax", compiled, formula)
+    return _calls.call("softmax", compiled, formula)
 
 
 def sum_squared_error(y: Any, t: Any) -> Any:

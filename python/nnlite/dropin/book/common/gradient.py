@@ -1,13 +1,9 @@
 """Numerical gradients: central differences with a step of 1e-4, on the very array that a network holds."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-
-__all__ = ["np", "numerical_gradient", "numerical_gradient_2d"]
 
 
 def _numerical_gradient_1d(f: Callable[[Any], Any], x: Any) -> Any:

@@ -1,41 +1,14 @@
 """Layers: ``forward`` and ``backward`` on NumPy arrays, gradients of parameters as attributes."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from nnlite.dropin.calls import UnsuitedError, call, floats, kernel, numbers
+from nnlite.dropin import calls as _calls
 
 from .functions import *
 from .functions import cross_entropy_error, sigmoid, softmax
 from .util import col2im, im2col
-
-__all__ = [  # noqa: F405
-    "Affine",
-    "BatchNormalization",
-    "Convolution",
-    "Dropout",
-    "Pooling",
-    "Relu",
-    "Sigmoid",
-    "SoftmaxWithLoss",
-    "col2im",
-    "cross_entropy_error",
-    "identity_function",
-    "im2col",
-    "mean_squared_error",
-    "np",
-    "relu",
-    "relu_grad",
-    "sigmoid",
-    "sigmoid_grad",
-    "softmax",
-    "softmax_loss",
-    "step_function",
-    "sum_squared_error",
-]
 
 
 class Relu:
@@ -48,8 +21,8 @@ class Relu:
         """``x`` with 0 for what is not positive."""
 
         def compiled() -> Any:
-            (v,) = floats(x)
-            return kernel("relu_forward", v)
+            (v,) = _calls.floats(x)
+            return _calls.kernel("relu_forward", v)
 
         def formula() -> Any:
             out = x.copy()
@@ -57,7 +30,7 @@ class Relu:
             return out
 
         mask = x <= 0
-        out = call("Relu.forward", compiled, formula)
+        out = _calls.call("Relu.forward", compiled, formula)
         self.mask = mask
         return out
 
@@ -65,15 +38,15 @@ class Relu:
         """``dout`` with 0 where ``x`` was not positive."""
 
         def compiled() -> Any:
-            (v,) = floats(dout)
+            (v,) = _calls.floats(dout)
             kept = np.logical_not(self.mask)
-            return kernel("dropout_backward", v, kept.view(np.uint8), 0.0)
+            return _calls.kernel("dropout_backward", v, kept.view(np.uint8), 0.0)
 
         def formula() -> Any:
             dout[self.mask] = 0
             return dout
 
-        return call("Relu.backward", compiled, formula)
+        return _calls.call("Relu.backward", compiled, formula)
 
 
 class Sigmoid:
@@ -91,10 +64,10 @@ class Sigmoid:
         """``dout * (1 - out) * out``."""
 
         def compiled() -> Any:
-            dy, y = floats(dout, self.out)
-            return kernel("sigmoid_backward", dy, y)
+            dy, y = _calls.floats(dout, self.out)
+            return _calls.kernel("sigmoid_backward", dy, y)
 
-        return call("Sigmoid.backward", compiled, lambda: dout * (1.0 - self.out) * self.out)
+        return _calls.call("Sigmoid.backward", compiled, lambda: dout * (1.0 - self.out) * self.out)
 
 
 class Affine:
@@ -114,31 +87,31 @@ class Affine:
         self.x = x = x.reshape(x.shape[0], -1)
 
         def compiled() -> Any:
-            v, W, b = floats(x, self.W, self.b)
-            out = kernel("gemm", v, W)
+            v, W, b = _calls.floats(x, self.W, self.b)
+            out = _calls.kernel("gemm", v, W)
             return np.add(out, b, out=out)
 
-        return call("Affine.forward", compiled, lambda: np.dot(x, self.W) + self.b)
+        return _calls.call("Affine.forward", compiled, lambda: np.dot(x, self.W) + self.b)
 
     def backward(self, dout: Any) -> Any:
         """The gradient of ``x``; leaves ``dW`` and ``db``."""
         self.parameter_gradients(dout)
 
         def compiled() -> Any:
-            dy, W = floats(dout, self.W)
-            return kernel("gemm", dy, W, False, True)
+            dy, W = _calls.floats(dout, self.W)
+            return _calls.kernel("gemm", dy, W, False, True)
 
-        dx = call("Affine.backward dx", compiled, lambda: np.dot(dout, self.W.T))
+        dx = _calls.call("Affine.backward dx", compiled, lambda: np.dot(dout, self.W.T))
         return dx.reshape(*self.original_x_shape)
 
     def parameter_gradients(self, dout: Any) -> None:
         """Leaves ``dW`` and ``db``: all that a first layer is asked for."""
 
         def compiled() -> Any:
-            dy, v = floats(dout, self.x)
-            return kernel("gemm", v, dy, True), kernel("linear_backward_bias", dy)
+            dy, v = _calls.floats(dout, self.x)
+            return _calls.kernel("gemm", v, dy, True), _calls.kernel("linear_backward_bias", dy)
 
-        self.dW, self.db = call(
+        self.dW, self.db = _calls.call(
             "Affine.backward dW db", compiled, lambda: (np.dot(self.x.T, dout), np.sum(dout, axis=0))
         )
 
@@ -220,9 +193,9 @@ class BatchNormalization:
             return self.gamma * ((x - self.running_mean) / np.sqrt(self.running_var + 10e-7)) + self.beta
 
         def compiled() -> Any:
-            (v,) = floats(x)
+            (v,) = _calls.floats(x)
             one, zero = np.ones(v.shape[1], v.dtype), np.zeros(v.shape[1], v.dtype)
-            xn, mean, var = kernel("batchnorm_training_forward", v, one, zero, 10e-7)
+            xn, mean, var = _calls.kernel("batchnorm_training_forward", v, one, zero, 10e-7)
             return v - mean, xn, np.sqrt(var + 10e-7), mean, var
 
         def formula() -> Any:
@@ -233,7 +206,7 @@ class BatchNormalization:
             return xc, xc / std, std, mean, var
 
         self.batch_size = x.shape[0]
-        self.xc, self.xn, self.std, mean, var = call("BatchNormalization.forward", compiled, formula)
+        self.xc, self.xn, self.std, mean, var = _calls.call("BatchNormalization.forward", compiled, formula)
         self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mean
         self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
         return self.gamma * self.xn + self.beta
@@ -249,10 +222,10 @@ class BatchNormalization:
         dgamma = np.sum(self.xn * dout, axis=0)
 
         def compiled() -> Any:
-            dy, xn, std, gamma = floats(dout, self.xn, self.std, np.broadcast_to(self.gamma, self.std.shape))
+            dy, xn, std, gamma = _calls.floats(dout, self.xn, self.std, np.broadcast_to(self.gamma, self.std.shape))
             # xn stands for x: its mean is 0, and dividing it by 1 leaves it as it is.
             one, zero = np.ones_like(std), np.zeros_like(std)
-            return kernel("batchnorm_training_backward", dy, xn, gamma / std, zero, one, 0.0)[0]
+            return _calls.kernel("batchnorm_training_backward", dy, xn, gamma / std, zero, one, 0.0)[0]
 
         def formula() -> Any:
             dxn = self.gamma * dout
@@ -261,7 +234,7 @@ class BatchNormalization:
             dxc = dxc + (2.0 / self.batch_size) * self.xc * dvar
             return dxc - np.sum(dxc, axis=0) / self.batch_size
 
-        dx = call("BatchNormalization.backward", compiled, formula)
+        dx = _calls.call("BatchNormalization.backward", compiled, formula)
         self.dgamma = dgamma
         self.dbeta = dbeta
         return dx
@@ -301,9 +274,9 @@ class Convolution:
         N, _, H, W = x.shape
 
         def compiled() -> Any:
-            v, weight = numbers(x, self.W)
-            bias = np.full(FN, self.b, v.dtype) if np.ndim(self.b) == 0 else numbers(self.b)[0]
-            return None, channels_last(kernel("conv2d_forward", v, weight, bias, self.stride, self.pad))
+            v, weight = _calls.numbers(x, self.W)
+            bias = np.full(FN, self.b, v.dtype) if np.ndim(self.b) == 0 else _calls.numbers(self.b)[0]
+            return None, _channels_last(_calls.kernel("conv2d_forward", v, weight, bias, self.stride, self.pad))
 
         def formula() -> Any:
             out_h = 1 + int((H + 2 * self.pad - FH) / self.stride)
@@ -312,7 +285,7 @@ class Convolution:
             out = np.dot(col, self.W.reshape(FN, -1).T) + self.b
             return col, out.reshape(N, out_h, out_w, -1).transpose(0, 3, 1, 2)
 
-        col, out = call("Convolution.forward", compiled, formula)
+        col, out = _calls.call("Convolution.forward", compiled, formula)
         self.x = x
         self.col = col
         self.col_W = self.W.reshape(FN, -1).T
@@ -324,12 +297,12 @@ class Convolution:
 
         def compiled() -> Any:
             if self._col is not None:
-                raise UnsuitedError("col is in use")
-            dy, v, weight = numbers(dout, self.x, self.col_W.T)
+                raise _calls.UnsuitedError("col is in use")
+            dy, v, weight = _calls.numbers(dout, self.x, self.col_W.T)
             weight = weight.reshape(FN, C, FH, FW)
-            dx = kernel("conv2d_backward_data", dy, weight, v.shape, self.stride, self.pad)
-            dW = kernel("conv2d_backward_weights", dy, v, weight.shape, self.stride, self.pad)
-            return dx, dW.reshape(FN, -1).T, kernel("conv2d_backward_bias", dy)
+            dx = _calls.kernel("conv2d_backward_data", dy, weight, v.shape, self.stride, self.pad)
+            dW = _calls.kernel("conv2d_backward_weights", dy, v, weight.shape, self.stride, self.pad)
+            return dx, dW.reshape(FN, -1).T, _calls.kernel("conv2d_backward_bias", dy)
 
         def formula() -> Any:
             rows = dout.transpose(0, 2, 3, 1).reshape(-1, FN)
@@ -337,7 +310,7 @@ class Convolution:
             dcol = np.dot(rows, self.col_W.T)
             return col2im(dcol, self.x.shape, FH, FW, self.stride, self.pad), dW, np.sum(rows, axis=0)
 
-        dx, dW, self.db = call("Convolution.backward", compiled, formula)
+        dx, dW, self.db = _calls.call("Convolution.backward", compiled, formula)
         self.dW = np.ascontiguousarray(dW).transpose(1, 0).reshape(FN, C, FH, FW)
         return dx
 
@@ -374,10 +347,10 @@ class Pooling:
 
         def compiled() -> Any:
             if self.pad:
-                raise UnsuitedError("padding")
-            (v,) = numbers(x)
-            y, index = kernel("max_pool2d_forward", v, (self.pool_h, self.pool_w), self.stride)
-            return channels_last(y), index, None
+                raise _calls.UnsuitedError("padding")
+            (v,) = _calls.numbers(x)
+            y, index = _calls.kernel("max_pool2d_forward", v, (self.pool_h, self.pool_w), self.stride)
+            return _channels_last(y), index, None
 
         def formula() -> Any:
             out_h = int(1 + (H - self.pool_h) / self.stride)
@@ -386,7 +359,7 @@ class Pooling:
             out = np.max(col, axis=1).reshape(N, out_h, out_w, C).transpose(0, 3, 1, 2)
             return out, None, np.argmax(col, axis=1)
 
-        out, index, arg_max = call("Pooling.forward", compiled, formula)
+        out, index, arg_max = _calls.call("Pooling.forward", compiled, formula)
         self.x = x
         self.arg_max = arg_max
         self._index = index
@@ -397,9 +370,11 @@ class Pooling:
 
         def compiled() -> Any:
             if self._index is None:
-                raise UnsuitedError("arg_max is in use")
-            (dy,) = numbers(dout)
-            return kernel("max_pool2d_backward", dy, self._index, self.x.shape, (self.pool_h, self.pool_w), self.stride)
+                raise _calls.UnsuitedError("arg_max is in use")
+            (dy,) = _calls.numbers(dout)
+            return _calls.kernel(
+                "max_pool2d_backward", dy, self._index, self.x.shape, (self.pool_h, self.pool_w), self.stride
+            )
 
         def formula() -> Any:
             rows = dout.transpose(0, 2, 3, 1)
@@ -409,9 +384,10 @@ class Pooling:
             dcol = dmax.reshape(rows.shape[0] * rows.shape[1] * rows.shape[2], -1)
             return col2im(dcol, self.x.shape, self.pool_h, self.pool_w, self.stride, self.pad)
 
-        return call("Pooling.backward", compiled, formula)
+        return _calls.call("Pooling.backward", compiled, formula)
 
 
-def channels_last(y: Any) -> Any:
+def _channels_last(y: Any) -> Any:
     """The same numbers in memory by rows ``(n, oh, ow)`` of channels, as a product with :func:`im2col` leaves them."""
-    return np.ascontiguousarray(y.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    N, C, H, W = y.shape
+    return _calls.kernel("transpose", y.reshape(N, C, H * W)).reshape(N, H, W, C).transpose(0, 3, 1, 2)

@@ -1,18 +1,15 @@
 """Networks of fully connected layers with batch normalisation and dropout."""
 
-from __future__ import annotations
-
+from collections import OrderedDict
 from typing import Any
 
 import numpy as np
 
+from nnlite.dropin import networks as _networks
+
 from .gradient import numerical_gradient
 from .layers import *
 from .layers import Affine, BatchNormalization, Dropout, Relu, Sigmoid, SoftmaxWithLoss
-from .layers import __all__ as _layers
-from .multi_layer_net import OrderedDict, backpropagate, decayed, initial_parameters, weight_decay
-
-__all__ = [*_layers, "MultiLayerNetExtend", "OrderedDict", "numerical_gradient"]
 
 
 class MultiLayerNetExtend:
@@ -37,7 +34,7 @@ class MultiLayerNetExtend:
         self.use_dropout = use_dropout
         self.weight_decay_lambda = weight_decay_lambda
         self.use_batchnorm = use_batchnorm
-        self.params = initial_parameters([input_size, *hidden_size_list, output_size], weight_init_std)
+        self.params = _networks.initial_parameters([input_size, *hidden_size_list, output_size], weight_init_std)
         activations = {"sigmoid": Sigmoid, "relu": Relu}
         self.layers: Any = OrderedDict()
         for i in range(1, self.hidden_layer_num + 1):
@@ -62,7 +59,7 @@ class MultiLayerNetExtend:
     def loss(self, x: Any, t: Any, train_flg: Any = False) -> Any:
         """Loss of the scores and of the weights' squares."""
         y = self.predict(x, train_flg)
-        return self.last_layer.forward(y, t) + weight_decay(self)
+        return self.last_layer.forward(y, t) + _networks.weight_decay(self)
 
     def accuracy(self, X: Any, T: Any) -> Any:
         """Share of right answers; ``T`` one-hot or indices."""
@@ -89,11 +86,11 @@ class MultiLayerNetExtend:
     def gradient(self, x: Any, t: Any) -> Any:
         """Gradients by backpropagation, in training mode."""
         self.loss(x, t, train_flg=True)
-        backpropagate(self)
+        _networks.backpropagate(self, Affine)
         grads = {}
         for i in range(1, self.hidden_layer_num + 2):
             affine = self.layers[f"Affine{i}"]
-            grads[f"W{i}"] = decayed(affine.dW, self.params[f"W{i}"], self.weight_decay_lambda)
+            grads[f"W{i}"] = _networks.decayed(affine.dW, self.params[f"W{i}"], self.weight_decay_lambda)
             grads[f"b{i}"] = affine.db
             if self.use_batchnorm and i != self.hidden_layer_num + 1:
                 norm = self.layers[f"BatchNorm{i}"]

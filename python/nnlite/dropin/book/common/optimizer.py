@@ -1,14 +1,10 @@
 """Optimizers: ``update(params, grads)`` of two dictionaries. Parameters that are arrays are changed in place."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from nnlite.dropin import calls
-
-__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "np"]
+from nnlite.dropin import calls as _calls
 
 
 class SGD:
@@ -25,12 +21,12 @@ class SGD:
     def _update(self, params: Any, key: Any, g: Any) -> None:
         def compiled() -> None:
             settings = {"momentum": 0.0, "weight_decay": 0.0, "nesterov": False}
-            calls.update("sgd_update", params[key], g, [], lr=self.lr, **settings)
+            _calls.update("sgd_update", params[key], g, [], lr=self.lr, **settings)
 
         def formula() -> None:
             params[key] -= self.lr * g
 
-        calls.call("SGD.update", compiled, formula)
+        _calls.call("SGD.update", compiled, formula)
 
 
 class Momentum:
@@ -131,7 +127,7 @@ class Adam:
             settings = {"lr": self.lr, "beta1": self.beta1, "beta2": self.beta2, "eps": 1e-7 / correction2**0.5}
             settings |= {"weight_decay": 0.0, "decoupled": False}
             settings |= {"correction1": correction1, "correction2": correction2}
-            calls.update("adam_update", params[key], g, [self.m[key]], [self.v[key]], **settings)
+            _calls.update("adam_update", params[key], g, [self.m[key]], [self.v[key]], **settings)
 
         def formula() -> None:
             rate = self.lr * np.sqrt(correction2) / correction1
@@ -139,4 +135,4 @@ class Adam:
             self.v[key] += (1 - self.beta2) * (g**2 - self.v[key])
             params[key] -= rate * self.m[key] / (np.sqrt(self.v[key]) + 1e-7)
 
-        calls.call("Adam.update", compiled, formula)
+        _calls.call("Adam.update", compiled, formula)

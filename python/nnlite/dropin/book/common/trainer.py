@@ -1,15 +1,11 @@
 """The training loop."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
 from .optimizer import *
 from .optimizer import SGD, AdaGrad, Adam, Momentum, Nesterov, RMSprop
-
-__all__ = ["SGD", "AdaGrad", "Adam", "Momentum", "Nesterov", "RMSprop", "Trainer", "np"]
 
 
 class Trainer:

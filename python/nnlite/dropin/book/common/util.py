@@ -1,14 +1,10 @@
 """Windows of images as rows, and small helpers."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np
 
-from nnlite.dropin.calls import call, floats, kernel, numbers, options
-
-__all__ = ["col2im", "conv_output_size", "im2col", "np", "shuffle_dataset", "smooth_curve"]
+from nnlite.dropin import calls as _calls
 
 
 def smooth_curve(x: Any) -> Any:
@@ -36,8 +32,8 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
     """Windows of ``(N, C, H, W)`` as rows ``(n, oh, ow)`` with columns ``(c, r, s)``, of float64."""
 
     def compiled() -> Any:
-        (x,) = numbers(input_data)
-        return kernel("im2col", x, (filter_h, filter_w), stride, pad)
+        (x,) = _calls.numbers(input_data)
+        return _calls.kernel("im2col", x, (filter_h, filter_w), stride, pad)
 
     def formula() -> Any:
         N, C, H, W = input_data.shape
@@ -50,7 +46,7 @@ def im2col(input_data: Any, filter_h: int, filter_w: int, stride: int = 1, pad: 
                 col[:, :, r, s] = img[:, :, r : r + stride * out_h : stride, s : s + stride * out_w : stride]
         return col.transpose(0, 4, 5, 1, 2, 3).reshape(N * out_h * out_w, -1)
 
-    return call("im2col", compiled, formula)
+    return _calls.call("im2col", compiled, formula)
 
 
 def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int = 1, pad: int = 0) -> Any:
@@ -58,9 +54,9 @@ def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int
     N, C, H, W = input_shape
 
     def compiled() -> Any:
-        (v,) = floats(col)
-        padded = kernel("col2im", v, (N, C, H + 2 * pad, W + 2 * pad), (filter_h, filter_w), stride, 0)
-        return padded if options.float32 else padded.astype(float, copy=False)
+        (v,) = _calls.floats(col)
+        padded = _calls.kernel("col2im", v, (N, C, H + 2 * pad, W + 2 * pad), (filter_h, filter_w), stride, 0)
+        return padded if _calls.options.float32 else padded.astype(float, copy=False)
 
     def formula() -> Any:
         out_h = (H + 2 * pad - filter_h) // stride + 1
@@ -72,4 +68,4 @@ def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int
                 padded[:, :, r : r + stride * out_h : stride, s : s + stride * out_w : stride] += by_tap[:, :, r, s]
         return padded
 
-    return call("col2im", compiled, formula)[:, :, pad : H + pad, pad : W + pad]
+    return _calls.call("col2im", compiled, formula)[:, :, pad : H + pad, pad : W + pad]

@@ -5,8 +5,6 @@ The four files are looked for in every ``dataset`` folder that the program could
 an ``.npz`` file. No pickle is read.
 """
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import io
@@ -18,33 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from nnlite import data, files
-from nnlite.dropin.edits import all_folders, folders
+from nnlite import data as _data
+from nnlite import files as _files
+from nnlite.dropin import edits as _edits
 
-__all__ = [
-    "dataset_dir",
-    "download_mnist",
-    "img_dim",
-    "img_size",
-    "init_mnist",
-    "key_file",
-    "load_mnist",
-    "np",
-    "os",
-    "save_file",
-    "test_num",
-    "train_num",
-    "url_base",
-]
-
-url_base = data.MIRRORS["mnist"][0]
+url_base = _data.MIRRORS["mnist"][0]
 key_file = {
     "train_img": "train-images-idx3-ubyte.gz",
     "train_label": "train-labels-idx1-ubyte.gz",
     "test_img": "t10k-images-idx3-ubyte.gz",
     "test_label": "t10k-labels-idx1-ubyte.gz",
 }
-dataset_dir = str(next(iter(folders("dataset")), data.cache_dir() / "mnist"))
+dataset_dir = str(next(iter(_edits.folders("dataset")), _data.cache_dir() / "mnist"))
 save_file = dataset_dir + "/mnist.pkl"
 train_num = 60000
 test_num = 10000
@@ -77,7 +60,7 @@ def init_mnist() -> None:
     """Fetch and convert the files, and leave them as ``save_file`` for whoever reads that."""
     dataset = _convert_numpy()
     if os.path.isdir(dataset_dir):
-        files.write_file(save_file, pickle.dumps(dataset, pickle.HIGHEST_PROTOCOL))
+        _files.write_file(save_file, pickle.dumps(dataset, pickle.HIGHEST_PROTOCOL))
 
 
 def download_mnist() -> None:
@@ -91,15 +74,15 @@ def _download(file_name: str) -> None:
     if not target.exists():
         content = (_source() / file_name).read_bytes()
         if not target.exists():
-            files.write_file(target, content)
+            _files.write_file(target, content)
 
 
 def _load_label(file_name: str) -> Any:
-    return data.parse_idx(gzip.decompress((_source() / file_name).read_bytes()), file_name, 1).copy()
+    return _data.parse_idx(gzip.decompress((_source() / file_name).read_bytes()), file_name, 1).copy()
 
 
 def _load_img(file_name: str) -> Any:
-    images = data.parse_idx(gzip.decompress((_source() / file_name).read_bytes()), file_name, 3)
+    images = _data.parse_idx(gzip.decompress((_source() / file_name).read_bytes()), file_name, 3)
     return images.reshape(-1, img_size).copy()
 
 
@@ -118,7 +101,7 @@ def _convert_numpy() -> dict[str, Any]:
     digest = hashlib.sha256()
     for name in key_file.values():
         digest.update((source / name).read_bytes())
-    cache = data.cache_dir() / f"mnist-{digest.hexdigest()[:16]}.npz"
+    cache = _data.cache_dir() / f"mnist-{digest.hexdigest()[:16]}.npz"
     try:
         with np.load(cache, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in key_file}
@@ -129,7 +112,7 @@ def _convert_numpy() -> dict[str, Any]:
     np.savez(buffer, **dataset)
     try:
         cache.parent.mkdir(parents=True, exist_ok=True)
-        files.write_file(cache, buffer.getvalue())
+        _files.write_file(cache, buffer.getvalue())
     except OSError:
         pass  # a cache that cannot be written makes the next start slower, no more
     return dataset
@@ -139,11 +122,11 @@ def _source() -> Path:
     """The folder that has the four files."""
     data_dir = os.environ.get("NNLITE_DATA_DIR")
     candidates: list[Path] = [
-        *all_folders("dataset"),
+        *_edits.all_folders("dataset"),
         *((Path(data_dir) / "mnist", Path(data_dir)) if data_dir else ()),
     ]
     for folder in candidates:
         if all((folder / name).is_file() for name in key_file.values()):
             return folder
-    data.download("mnist", data.cache_dir() / "mnist")
-    return data.cache_dir() / "mnist"
+    _data.download("mnist", _data.cache_dir() / "mnist")
+    return _data.cache_dir() / "mnist"

@@ -1,0 +1,49 @@
+"""What the book's two networks of fully connected layers share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+
+def initial_parameters(sizes: list[int], weight_init_std: Any) -> dict[str, Any]:
+    """Normal weights of the given standard deviation, or of He's or Xavier's, and biases 0."""
+    params: dict[str, Any] = {}
+    for i in range(1, len(sizes)):
+        scale = weight_init_std
+        if str(weight_init_std).lower() in ("relu", "he"):
+            scale = np.sqrt(2.0 / sizes[i - 1])
+        elif str(weight_init_std).lower() in ("sigmoid", "xavier"):
+            scale = np.sqrt(1.0 / sizes[i - 1])
+        params[f"W{i}"] = scale * np.random.randn(sizes[i - 1], sizes[i])
+        params[f"b{i}"] = np.zeros(sizes[i])
+    return params
+
+
+def weight_decay(network: Any) -> Any:
+    """The share of the loss of all weights: ``λ/2 * Σ W²``."""
+    rate = network.weight_decay_lambda
+    if not rate:
+        return 0
+    return sum(0.5 * rate * np.sum(network.params[f"W{i}"] ** 2) for i in range(1, network.hidden_layer_num + 2))
+
+
+def decayed(dW: Any, W: Any, weight_decay_lambda: Any) -> Any:
+    """The gradient of a weight with its share of the loss."""
+    return dW + weight_decay_lambda * W if weight_decay_lambda else dW
+
+
+def backpropagate(network: Any, affine: Any) -> None:
+    """All layers backwards. Nobody sees the gradient of the first layer's input, so that of ``affine`` is not computed.
+
+    Args:
+        network: has ``layers`` and ``last_layer``.
+        affine: the class of the first layer, if its gradients of parameters can be had alone.
+    """
+    dout = network.last_layer.backward(1)
+    first, *others = network.layers.values()
+    for layer in reversed(others):
+        dout = layer.backward(dout)
+    alone = hasattr(affine, "parameter_gradients") and getattr(type(first), "backward", None) is affine.backward
+    (first.parameter_gradients if alone else first.backward)(dout)

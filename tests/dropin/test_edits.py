@@ -1,0 +1,256 @@
+"""A reader's own definitions win over the drop-in's, and take those along that use them."""
+
+from __future__ import annotations
+
+import ast
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nnlite.dropin
+from nnlite.dropin import edits, published
+
+PLAIN = Path(__file__).parent / "plain"
+OURS = str(Path(nnlite.dropin.__file__).parent)
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A checkout of the book with an untouched library, a program in ch01, and the drop-in installed."""
+    for package in ("common", "dataset"):
+        shutil.copytree(PLAIN / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "ch01").mkdir()
+    # The plain library stands for the published one.
+    hashes = {
+        f"{file.parent.name}.{file.stem}": {
+            node.name: (edits.digest(ast.unparse(node))[:16], edits.digest(_source(file, node))[:16])
+            for node in ast.parse(file.read_text()).body
+            if isinstance(node, ast.FunctionDef | ast.ClassDef)
+        }
+        for file in [*tmp_path.glob("common/[!_]*.py"), *tmp_path.glob("dataset/[!_]*.py")]
+    }
+    monkeypatch.setattr(edits, "HASHES", hashes)
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "ch01" / "program.py"), raising=False)
+    nnlite.dropin.install()
+    yield tmp_path
+    nnlite.dropin.uninstall()
+
+
+def _source(file: Path, node: ast.stmt) -> str:
+    return "\n".join(file.read_text().split("\n")[node.lineno - 1 : node.end_lineno]) + "\n"
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert text.count(old) >= 1, f"{old!r} is not in {file.name}"
+    file.write_text(text.replace(old, new, 1))
+
+
+def comes_from(thing: Any) -> str:
+    code = thing.__init__.__code__ if isinstance(thing, type) else thing.__code__
+    return "nnlite" if code.co_filename.startswith(OURS) else "reader"
+
+
+def test_the_hash_is_that_of_the_published_list() -> None:
+    # Formulas with only one way to write them.
+    identity = "def identity_function(x):\n    return x\n"
+    relu = "def relu(x):\n    return np.maximum(0, x)\n"
+    assert edits.digest(identity)[:16] in published.HASHES["common.functions"]["identity_function"]
+    assert edits.digest(relu)[:16] in published.HASHES["common.functions"]["relu"]
+
+
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("def f(x):\n    return x+1\n", True),
+        ("def f( x ) :\n\n  return x  +  1  # more\n", True),
+        ('def f(x):\n    """What it does,\n    in two lines."""\n    return x + 1\n', True),
+        ('def f(x):\n    "é"; return x + 1\n', False),  # the semicolon is a token
+        ("def f(x):\n    'a' 'b'\n    return (x +\n            1)\n", False),
+        ("def f(x):\n    return x + 2\n", False),
+        ("def f(x):\n    print(x)\n    return x + 1\n", False),
+        ("def f(x):\n    return 'é', x + 1\n", False),
+    ],
+)
+def test_what_the_hash_sees(text: str, same: bool) -> None:
+    assert (edits.digest(text) == edits.digest("def f(x):\n    return x + 1\n")) is same
+
+
+def test_a_string_in_an_expression_counts() -> None:
+    assert edits.digest("def f(x):\n    return 'a'\n") != edits.digest("def f(x):\n    return 'b'\n")
+
+
+def test_an_untouched_library_is_replaced_as_a_whole(book: Path) -> None:
+    for name in sorted(file.stem for file in (book / "common").glob("[!_]*.py")):
+        assert import_module(f"common.{name}").__file__.startswith(OURS)  # type: ignore[union-attr]
+    assert import_module("dataset.mnist").__file__.startswith(OURS)  # type: ignore[union-attr]
+    assert "from" not in nnlite.dropin.report()
+
+
+def test_an_edited_layer_wins_and_the_others_stay_compiled(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    change(
+        book / "common/layers.py",
+        "    def backward(self, dout):",
+        "    def backward(self, dout):\n        print('hello')",
+    )
+    layers = import_module("common.layers")
+    assert comes_from(layers.Relu) == "reader"
+    assert [comes_from(c) for c in (layers.Affine, layers.Convolution, layers.Pooling)] == ["nnlite"] * 3
+    relu = layers.Relu()
+    relu.forward(np.array([[1.0, -1.0]]))
+    relu.backward(np.ones((1, 2)))
+    assert capsys.readouterr().out == "hello\n"
+    assert layers.__file__ == str(book / "common/layers.py")
+    assert "Relu (edited)" in nnlite.dropin.report()
+    assert "Affine" not in nnlite.dropin.report()
+    affine = layers.Affine(np.ones((2, 3)), np.zeros(3))
+    assert type(pickle.loads(pickle.dumps(affine))) is layers.Affine
+
+
+def test_what_uses_an_edited_function_comes_from_the_readers_file(book: Path) -> None:
+    change(book / "common/functions.py", "def softmax(x):", "def softmax(x):\n    x = np.clip(x, -1, 1)")
+    functions, layers = import_module("common.functions"), import_module("common.layers")
+    net = import_module("common.multi_layer_net")
+    stays = (functions.softmax, functions.softmax_loss, layers.SoftmaxWithLoss, net.MultiLayerNet)
+    assert [comes_from(thing) for thing in stays] == ["reader"] * 4
+    ours = (functions.sigmoid, functions.cross_entropy_error, layers.Affine, layers.Sigmoid)
+    assert [comes_from(thing) for thing in ours] == ["nnlite"] * 4
+    assert layers.softmax is functions.softmax
+    scores = np.array([[9.0, -9.0]])
+    loss = layers.SoftmaxWithLoss()
+    loss.forward(scores, np.array([0]))
+    np.testing.assert_allclose(loss.y, [[1 / (1 + np.exp(-2)), 1 / (1 + np.exp(2))]], rtol=1e-12)
+    report = nnlite.dropin.report()
+    assert "softmax (edited)" in report
+    assert "SoftmaxWithLoss (uses softmax)" in report
+    assert "MultiLayerNet (uses SoftmaxWithLoss)" in report
+
+
+@pytest.mark.parametrize(
+    "disguise",
+    [
+        lambda text: text.replace("\n", "\r\n").encode(),
+        lambda text: text.replace("    ", "\t").encode(),
+        lambda text: b"\xef\xbb\xbf" + text.encode(),
+        lambda text: ("# a remark\n" + text.replace(":\n", ":  # and another\n")).encode(),
+        lambda text: ("# coding: latin-1\n# \xe9\n" + text).encode("latin-1"),
+    ],
+    ids=["CRLF", "tabs", "BOM", "comments", "latin-1"],
+)
+def test_layout_is_no_edit(book: Path, disguise: Callable[[str], bytes]) -> None:
+    file = book / "common/functions.py"
+    file.write_bytes(disguise(file.read_text()))
+    assert import_module("common.functions").__file__.startswith(OURS)  # type: ignore[union-attr]
+
+
+def test_an_edit_in_a_file_with_windows_line_ends(book: Path) -> None:
+    file = book / "common/functions.py"
+    change(file, "def relu(x):", "def relu(x):\n    x = x + 1")
+    file.write_bytes(file.read_bytes().replace(b"\n", b"\r\n"))
+    functions = import_module("common.functions")
+    np.testing.assert_array_equal(functions.relu(np.array([-3.0, 2.0])), [0.0, 3.0])
+    assert comes_from(functions.softmax) == "nnlite"
+
+
+def test_a_decorated_definition_is_edited(book: Path) -> None:
+    change(
+        book / "common/functions.py",
+        "def relu(x):",
+        "def twice(f):\n    return lambda x: 2 * f(x)\n\n\n@twice\ndef relu(x):",
+    )
+    assert import_module("common.functions").relu(np.array([1.0]))[0] == 2
+
+
+def test_a_definition_of_the_readers_own(book: Path) -> None:
+    with open(book / "common/functions.py", "a") as file:
+        file.write("\n\nslope = 0.25\n\n\ndef leaky(x):\n    return np.where(x > 0, x, slope * x)\n")
+    namespace: dict[str, Any] = {}
+    exec("from common.layers import *", namespace)
+    assert namespace["leaky"](np.array([-4.0]))[0] == -1
+    assert comes_from(namespace["softmax"]) == "nnlite"
+    assert comes_from(namespace["Affine"]) == "nnlite"
+
+
+def test_a_name_bound_by_assignment_or_import(book: Path) -> None:
+    (book / "common/mine.py").write_text("def im2col(*args):\n    raise LookupError('mine')\n")
+    change(
+        book / "common/layers.py",
+        "from common.util import",
+        "from common.mine import im2col\nfrom common.util import col2im  #",
+    )
+    with open(book / "common/functions.py", "a") as file:
+        file.write("\n\nsigmoid = np.tanh\n")
+    layers = import_module("common.layers")
+    assert comes_from(layers.Convolution) == "reader"
+    with pytest.raises(LookupError, match="mine"):
+        layers.Convolution(np.ones((1, 1, 1, 1)), np.zeros(1)).forward(np.ones((1, 1, 1, 1)))
+    assert layers.sigmoid is np.tanh
+    assert comes_from(layers.Affine) == "nnlite"
+
+
+def test_other_modules_of_the_package(book: Path) -> None:
+    (book / "common/mine.py").write_text("from common.layers import Affine\n")
+    assert comes_from(import_module("common.mine").Affine) == "nnlite"
+
+
+def test_the_readers_names_do_not_reach_into_ours(book: Path) -> None:
+    with open(book / "common/layers.py", "a") as file:
+        file.write("\n\ndef kernel(x):\n    return x\n\n\ncall = floats = None\n")
+    layers = import_module("common.layers")
+    assert layers.kernel(3) == 3
+    assert layers.Affine(np.eye(2), np.zeros(2)).forward(np.ones((1, 2))).tolist() == [[1.0, 1.0]]
+    assert "Affine.forward  " in nnlite.dropin.report()
+
+
+def test_a_file_that_does_not_parse_raises_what_it_always_raised(book: Path) -> None:
+    change(book / "common/functions.py", "def relu(x):", "def relu(x:")
+    with pytest.raises(SyntaxError) as raised:
+        import_module("common.functions")
+    assert raised.value.filename == str(book / "common/functions.py")
+
+
+def test_a_library_that_does_not_belong_to_the_program_does_not_count(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(book / "common")
+    other = tmp_path / "elsewhere"
+    (other / "common").mkdir(parents=True)
+    (other / "common" / "functions.py").write_text("raise SystemExit('the wrong one')\n")
+    (other / "common" / "extra.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(other))
+    assert comes_from(import_module("common.functions").softmax) == "nnlite"
+    assert import_module("common.extra").x == 1
+
+
+def test_an_edited_data_set(book: Path) -> None:
+    change(
+        book / "dataset/mnist.py",
+        "def load_mnist(",
+        "def load_mnist(*args, **kwargs):\n    return 'mine'\n\n\ndef _unused(",
+    )
+    mnist = import_module("dataset.mnist")
+    assert mnist.load_mnist() == "mine"
+    assert mnist.__file__ == str(book / "dataset/mnist.py")
+
+
+def test_changed_constants_of_the_data_set(book: Path) -> None:
+    file = book / "dataset/mnist.py"
+    text = file.read_text()
+    file.write_text(text + "\ntrain_num = 100\n")
+    assert import_module("dataset.mnist").train_num == 100
+
+
+def test_an_edited_network_beside_an_untouched_one(book: Path) -> None:
+    change(book / "common/multi_layer_net.py", "def predict(self, x):", "def predict(self, x):\n        x = x * 1.0")
+    edited, extended = import_module("common.multi_layer_net"), import_module("common.multi_layer_net_extend")
+    assert comes_from(edited.MultiLayerNet) == "reader"
+    net = extended.MultiLayerNetExtend(4, [3], 2)
+    assert comes_from(extended.MultiLayerNetExtend) == "nnlite"
+    assert set(net.gradient(np.ones((2, 4)), np.array([0, 1]))) == {"W1", "b1", "W2", "b2"}
