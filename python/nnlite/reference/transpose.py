@@ -20,4 +20,4 @@ def transpose(x: Array) -> Array:
     Returns:
         y: ``(N, B, A)``.
     """
-    return np.ascontiguousarray(check_array("transpose", "x", x, "(N, A, B)").transpose(0, 2, 1))
+    return np.array(check_array("transpose", "x", x, "(N, A, B)").transpose(0, 2, 1), order="C")
