@@ -104,7 +104,7 @@ def arrays(shapes: tuple[tuple[int, ...], ...], dtypes: tuple[Any, Any]) -> list
 
 def run(dezero: Any, f: Callable[..., Any], values: list[Any], gy_dtype: Any = None) -> list[Any]:
     """The result of ``f`` on variables, and the gradients of its arguments."""
-    np.random.seed(5)  # noqa: NPY002 (the generator that dezero draws from)
+    np.random.seed(5)
     xs = [dezero.Variable(x) for x in values]
     y = f(dezero.functions, *xs)
     gy = np.asarray(rng(2).standard_normal(y.shape)).astype(gy_dtype or y.dtype)
@@ -167,7 +167,7 @@ def test_float32_option(dezero: Any, case: str) -> None:
 
 def second(dezero: Any, f: Callable[..., Any], values: list[Any]) -> list[Any]:
     """Gradients of the square sum of ``f``'s value and of that of its gradient for the first argument."""
-    np.random.seed(5)  # noqa: NPY002
+    np.random.seed(5)
     F = dezero.functions
     xs = [dezero.Variable(x) for x in values]
     F.sum(f(F, *xs) ** 2).backward(create_graph=True)
@@ -293,10 +293,10 @@ def test_dropout_follows_config_and_the_global_generator(dezero: Any) -> None:
     x = dezero.Variable(rng(0).standard_normal((20, 30)))
 
     def draw() -> list[Any]:
-        np.random.seed(1)  # noqa: NPY002
+        np.random.seed(1)
         with dezero.test_mode():
             assert dezero.functions.dropout(x) is x
-        return [dezero.functions.dropout(x, 0.3).data, np.random.rand(3)]  # noqa: NPY002
+        return [dezero.functions.dropout(x, 0.3).data, np.random.rand(3)]
 
     want = draw()
     with patched():
@@ -304,9 +304,9 @@ def test_dropout_follows_config_and_the_global_generator(dezero: Any) -> None:
         assert compiled_only()
 
         # What kernels do not take is drawn once too.
-        np.random.seed(1)  # noqa: NPY002
+        np.random.seed(1)
         y = dezero.functions.dropout(x.data.astype(np.float16), 0.3)
-        compare([np.random.rand(3)], want[1:], 0)  # noqa: NPY002
+        compare([np.random.rand(3)], want[1:], 0)
     assert y.dtype == np.float16
     assert calls.records["dropout.forward"].reasons == {"an array of float16": 1}
 
@@ -316,10 +316,10 @@ def test_dropout_restores_the_generator_when_its_kernel_fails(dezero: Any, monke
         raise MemoryError("no memory")
 
     x = rng(0).standard_normal((20, 30))
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     want = dezero.functions.dropout(x).data
     monkeypatch.setattr(dropin, "kernel", fail)
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     with patched():
         compare([dezero.functions.dropout(x).data], [want], 0)
     assert calls.records["dropout.forward"].reasons == {"no memory": 1}
@@ -329,9 +329,9 @@ def test_dropout_taken_before_the_end_works_after_it(dezero: Any) -> None:
     with patched():
         dropout = dezero.functions.dropout
     x = np.ones((3, 4))
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     got = dropout(x).data
-    np.random.seed(1)  # noqa: NPY002
+    np.random.seed(1)
     compare([got], [dezero.functions.dropout(x).data], 0)
     assert not calls.records
 
@@ -424,7 +424,7 @@ def test_errors_are_the_originals(dezero: Any, case: str) -> None:
 
 def mlp(dezero: Any) -> list[float]:
     """Losses of a small network on vectors."""
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     g = rng(4)
     x, t = g.standard_normal((30, 6)).astype(np.float32), g.integers(0, 3, 30)
     model = dezero.models.MLP((10, 3))
@@ -441,7 +441,7 @@ def mlp(dezero: Any) -> list[float]:
 
 def cnn(dezero: Any) -> list[float]:
     """Losses of a small network on images, with every layer that has kernels; the last one in test mode."""
-    np.random.seed(0)  # noqa: NPY002
+    np.random.seed(0)
     F, L = dezero.functions, dezero.layers
 
     class Net(dezero.Model):  # type: ignore[misc,name-defined]

@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"nnlite.dropin: {error}", file=sys.stderr)
         return 2
     if options.dezero:
-        from . import dezero
+        from .dezero import install as install_dezero
 
-        dezero.install()
+        install_dezero()
     os.chdir(script.parent)
     sys.path[0] = str(script.parent)
     sys.argv = [script.name, *options.arguments]
@@ -57,7 +57,8 @@ def _run(source: bytes, script: Path) -> int:
     except SystemExit as stop:
         return _exit_code(stop)
     except BaseException as error:
-        sys.excepthook(type(error), error, _from(script, error.__traceback__))
+        error.__traceback__ = _from(script, error.__traceback__)
+        sys.excepthook(type(error), error, error.__traceback__)
         return 128 + signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
     return 0
 

@@ -89,7 +89,22 @@ def call(name: str, compiled: Callable[[], R], formula: Callable[[], R]) -> R:
 
 
 def floats(*values: Any) -> list[Array]:
-    """The arrays as kernels take them: in C order and of one floating type, the one that NumPy would compute in.
+    """Arrays of float32 or float64 as kernels take them: in C order and of one type, the wider of theirs.
+
+    Raises:
+        UnsuitedError: a value is something else.
+    """
+    for x in values:
+        if type(x) is not np.ndarray:
+            raise UnsuitedError(f"{type(x).__name__} instead of an array")
+        if x.dtype not in _FLOATS:
+            raise UnsuitedError(f"an array of {x.dtype}")
+    single = options.float32 or all(x.dtype == np.float32 for x in values)
+    return [_as(x, np.float32 if single else np.float64) for x in values]
+
+
+def operands(*values: Any) -> list[Array]:
+    """:func:`floats` of whatever arrays NumPy would compute with in float32 or float64.
 
     Raises:
         UnsuitedError: a value is no plain array, or a single number, or empty; or NumPy would compute in another type.
@@ -103,10 +118,10 @@ def floats(*values: Any) -> list[Array]:
 
 
 def alike(*values: Any) -> list[Array]:
-    """:func:`floats` for formulas that NumPy computes step by step, each in the type of its own operands."""
+    """:func:`operands` for formulas that NumPy computes step by step, each in the type of its own operands."""
     if len({getattr(x, "dtype", None) for x in values}) > 1:
         raise UnsuitedError("arrays of several types")
-    return floats(*values)
+    return operands(*values)
 
 
 def plus(y: Array, b: Any) -> Array:
@@ -169,4 +184,4 @@ def _as(x: Array, dtype: Any) -> Array:
             n, c, h, w = x.shape
             y: Array = ops().transpose(rows.reshape(n, h * w, c)).reshape(x.shape)
             return y
-    return np.ascontiguousarray(x, dtype)
+    return np.asarray(x, dtype, order="C")

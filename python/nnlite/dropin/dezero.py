@@ -254,13 +254,13 @@ def _dropout(core: Any, original: Callable[..., Any]) -> Callable[..., Any]:
             (there,) = floats(x)
             self.scale = np.array(1.0 - self.ratio).astype(x.dtype)
             _require(self.scale.ndim == 0, "a ratio that is no number")
-            state = np.random.get_state()  # noqa: NPY002 (the original's generator)
+            state = np.random.get_state()
             try:
-                self.mask = np.random.rand(*x.shape) > self.ratio  # noqa: NPY002
+                self.mask = np.random.rand(*x.shape) > self.ratio
                 self.factor = np.asarray(self.mask / self.scale)
                 return kernel("multiply", *floats(there, self.factor))
             except Exception:
-                np.random.set_state(state)  # noqa: NPY002
+                np.random.set_state(state)
                 raise
 
         def backward(self, gy: Any) -> Any:

@@ -21,7 +21,7 @@ def sigmoid(x: Any) -> Any:
     """``1 / (1 + exp(-x))``."""
 
     def compiled() -> Any:
-        (v,) = _calls.floats(x)
+        (v,) = _calls.operands(x)
         return _calls.kernel("sigmoid_forward", v)
 
     return _calls.call("sigmoid", compiled, lambda: 1 / (1 + np.exp(-x)))
@@ -37,7 +37,7 @@ def relu(x: Any) -> Any:
     """``max(0, x)``; NaN stays."""
 
     def compiled() -> Any:
-        (v,) = _calls.floats(x)
+        (v,) = _calls.operands(x)
         return _calls.kernel("relu_forward", v)
 
     return _calls.call("relu", compiled, lambda: np.maximum(0, x))
@@ -54,7 +54,7 @@ def softmax(x: Any) -> Any:
     """``exp(x) / Σ exp(x)`` along the last axis."""
 
     def compiled() -> Any:
-        (v,) = _calls.floats(x)
+        (v,) = _calls.operands(x)
         return _calls.kernel("softmax_forward", v.reshape(-1, v.shape[-1])).reshape(v.shape)
 
     def formula() -> Any:

@@ -22,7 +22,7 @@ class Relu:
         """``x`` with 0 for what is not positive."""
 
         def compiled() -> Any:
-            (v,) = _calls.floats(x)
+            (v,) = _calls.operands(x)
             return _calls.kernel("relu_forward", v)
 
         def formula() -> Any:
@@ -39,7 +39,7 @@ class Relu:
         """``dout`` with 0 where ``x`` was not positive."""
 
         def compiled() -> Any:
-            (v,) = _calls.floats(dout)
+            (v,) = _calls.operands(dout)
             kept = np.logical_not(self.mask)
             return _calls.kernel("dropout_backward", v, kept.view(np.uint8), 0.0)
 
@@ -88,7 +88,7 @@ class Affine:
         self.x = x = x.reshape(x.shape[0], -1)
 
         def compiled() -> Any:
-            return _calls.plus(_calls.kernel("gemm", *_calls.floats(x, self.W)), self.b)
+            return _calls.plus(_calls.kernel("gemm", *_calls.operands(x, self.W)), self.b)
 
         return _calls.call("Affine.forward", compiled, lambda: np.dot(x, self.W) + self.b)
 
@@ -97,7 +97,7 @@ class Affine:
         self.parameter_gradients(dout)
 
         def compiled() -> Any:
-            dy, W = _calls.floats(dout, self.W)
+            dy, W = _calls.operands(dout, self.W)
             return _calls.kernel("gemm", dy, W, False, True)
 
         dx = _calls.call("Affine.backward dx", compiled, lambda: np.dot(dout, self.W.T))
@@ -107,8 +107,8 @@ class Affine:
         """Leaves ``dW`` and ``db``: all that a first layer is asked for."""
 
         def compiled() -> Any:
-            dy, v = _calls.floats(dout, self.x)
-            (rows,) = _calls.floats(dout)
+            dy, v = _calls.operands(dout, self.x)
+            (rows,) = _calls.operands(dout)
             return _calls.kernel("gemm", v, dy, True), _calls.kernel("linear_backward_bias", rows)
 
         self.dW, self.db = _calls.call(
@@ -194,7 +194,7 @@ class BatchNormalization:
             return self.gamma * ((x - self.running_mean) / np.sqrt(self.running_var + 10e-7)) + self.beta
 
         def compiled() -> Any:
-            (v,) = _calls.floats(x)
+            (v,) = _calls.operands(x)
             one, zero = np.ones(v.shape[1], v.dtype), np.zeros(v.shape[1], v.dtype)
             xn, mean, var = _calls.kernel("batchnorm_training_forward", v, one, zero, 10e-7)
             return v - mean, xn, np.sqrt(var + 10e-7), mean, var
@@ -306,8 +306,8 @@ class Convolution:
         def compiled() -> Any:
             if self._col is not None:
                 raise _calls.UnsuitedError("col is in use")
-            _calls.floats(dout)
-            _calls.floats(self.col_W)
+            _calls.operands(dout)
+            _calls.operands(self.col_W)
             dy, v, weight = _calls.numbers(dout, self.x, self.col_W.T)
             weight = weight.reshape(FN, C, FH, FW)
             dx = _calls.kernel("conv2d_backward_data", dy, weight, v.shape, self.stride, self.pad)

@@ -10,7 +10,6 @@ import hashlib
 import io
 import os
 import pickle
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +102,10 @@ def _convert_numpy() -> dict[str, Any]:
         digest.update((source / name).read_bytes())
     cache = _data.cache_dir() / f"mnist-{digest.hexdigest()[:16]}.npz"
     try:
-        with np.load(cache, allow_pickle=False) as arrays:
+        with open(cache, "rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {key: arrays[key] for key in key_file}
-    except (OSError, KeyError, ValueError, zipfile.BadZipFile):
-        pass  # not there yet, or not whole
+    except Exception:
+        pass  # not there yet, or not whole, or not ours: it is written below
     dataset = {key: (_load_img if key.endswith("img") else _load_label)(name) for key, name in key_file.items()}
     buffer = io.BytesIO()
     np.savez(buffer, **dataset)
