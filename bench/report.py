@@ -1,4 +1,4 @@
-"""Tables from JSON files: README.md's short one and bench/RESULTS.md, between their markers."""
+"""Tables from JSON files: those of README.md, docs/dropin.md and bench/RESULTS.md, between their markers."""
 
 from __future__ import annotations
 
@@ -167,6 +167,32 @@ def steps_table(result: Result) -> str:
     return f"{_origin(result)}\n\n{table(columns, lines)}" if lines else ""
 
 
+def dropin_table(result: Result) -> str:
+    """One gradient of the book's networks: NumPy at its best number of threads, the drop-in, and its float32."""
+    most = max((threads_of(name) for name in _names(result)), default=1)
+    times: dict[str, dict[str, float]] = {}
+    for row in result["rows"]:
+        name = next((n for n in row["seconds"] if n.startswith("cpu_") and threads_of(n) == most), None)
+        if row["op"] != "dropin_gradient" or name is None:
+            continue
+        label, _, option = row["label"].partition(", --")
+        numpy = [median(values) for other, values in row["seconds"].items() if other.startswith("numpy ")]
+        times.setdefault(label, {})[option] = median(row["seconds"][name])
+        times[label]["numpy" + option] = min(numpy, default=np.nan)
+    lines = [
+        (
+            label,
+            time_text(t["numpy"]),
+            f"{time_text(t[''])} ({t['numpy'] / t['']:.1f}x)",
+            f"{time_text(t['float32'])} ({t['numpyfloat32'] / t['float32']:.1f}x)",
+        )
+        for label, t in times.items()
+        if {"", "float32"} <= t.keys()
+    ]
+    columns = (f"one gradient, {most} threads", "NumPy", "nnlite.dropin", "nnlite.dropin --float32")
+    return f"{_origin(result)}\n\n{table(columns, lines)}" if lines else ""
+
+
 class Targets:
     """What is wanted, what was measured, and whether that is enough; for one backend and number of threads."""
 
@@ -243,6 +269,10 @@ class Targets:
                 self._add(f"{label}, step over JAX", _ratio(row, self.name, ("jax",)), 1.2)
                 if label.startswith("SimpleConvNet"):
                     self._add(f"{label}, step over the book's NumPy", _ratio(row, self.name, ("numpy",)), 30, ".1f")
+            elif row["op"] == "dropin_gradient":
+                least = 20 if "ConvNet" in label else 2
+                ratio = _ratio(row, self.name, ("numpy",))
+                self._add(f"{label}, gradient over NumPy", ratio, least * 2 if "float32" in label else least, ".1f")
             elif row["group"] == "inference, batch 1":
                 least = 1.5 if label.startswith("VGG") else 2.0
                 self._add(f"{label}, inference over the best of torch", torch, least)
@@ -308,12 +338,13 @@ def write(files: list[Path]) -> int:
             name: "\n\n".join(filter(None, map(make, results)))
             for name, make in (
                 ("steps", steps_table),
+                ("dropin", dropin_table),
                 ("targets", targets_table),
                 ("groups", groups_table),
                 ("cases", cases_table),
             )
         }
-    for path in (HERE.parent / "README.md", HERE / "RESULTS.md"):
+    for path in (HERE.parent / "README.md", HERE.parent / "docs" / "dropin.md", HERE / "RESULTS.md"):
         before = text = path.read_text() if path.exists() else ""
         for name, table in tables.items():
             begin, end = f"<!-- bench:{name} begin -->", f"<!-- bench:{name} end -->"

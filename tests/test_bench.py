@@ -31,7 +31,7 @@ worker = importlib.import_module("bench.worker")
 report = importlib.import_module("bench.report")
 
 CASES = list(worker.cases([], True))
-STEPS = {"training_step", "inference"}
+STEPS = {"training_step", "inference", "dropin_gradient"}
 
 
 def test_every_op_has_a_benchmark() -> None:
