@@ -504,7 +504,7 @@ class _BookRelu:
 
 class _BookDropout:
     def forward(self, x: np.ndarray) -> np.ndarray:
-        self.mask = np.random.rand(*x.shape) > 0.5  # noqa: NPY002 (the book's way)
+        self.mask = np.random.rand(*x.shape) > 0.5
         return x * self.mask
 
     def backward(self, dy: np.ndarray) -> np.ndarray:

@@ -254,3 +254,23 @@ def test_an_edited_network_beside_an_untouched_one(book: Path) -> None:
     net = extended.MultiLayerNetExtend(4, [3], 2)
     assert comes_from(extended.MultiLayerNetExtend) == "nnlite"
     assert set(net.gradient(np.ones((2, 4)), np.array([0, 1]))) == {"W1", "b1", "W2", "b2"}
+
+
+def test_a_library_of_the_same_name_is_all_the_readers(book: Path) -> None:
+    """As volume 2's: other definitions, an `np` of its own, lists of parameters."""
+    for file in (book / "common").glob("*.py"):
+        file.unlink()
+    (book / "common/config.py").write_text("GPU = False\n")
+    (book / "common/np.py").write_text("from common.config import GPU\nimport numpy as np\n")
+    (book / "common/functions.py").write_text(
+        "from common.np import *\n\n\ndef softmax(x):\n    return 'of volume 2'\n\n\ndef relu(x):\n    return np.maximum(0, x)\n"
+    )
+    (book / "common/layers.py").write_text(
+        "from common.np import *\nfrom common.functions import softmax\n\n\nclass Affine:\n    def __init__(self, W, b):\n"
+        "        self.params = [W, b]\n"
+    )
+    functions, layers = import_module("common.functions"), import_module("common.layers")
+    assert functions.softmax(1) == layers.softmax(1) == "of volume 2"
+    assert layers.Affine(1, 2).params == [1, 2]
+    assert functions.relu(np.array([-1.0, 1.0])).tolist() == [0, 1]
+    assert import_module("common.np").np is np
