@@ -263,11 +263,12 @@ def test_a_library_of_the_same_name_is_all_the_readers(book: Path) -> None:
     (book / "common/config.py").write_text("GPU = False\n")
     (book / "common/np.py").write_text("from common.config import GPU\nimport numpy as np\n")
     (book / "common/functions.py").write_text(
-        "from common.np import *\n\n\ndef softmax(x):\n    return 'of volume 2'\n\n\ndef relu(x):\n    return np.maximum(0, x)\n"
+        "from common.np import *\n\n\ndef softmax(x):\n    return 'of volume 2'\n"
+        "\n\ndef relu(x):\n    return np.maximum(0, x)\n"
     )
     (book / "common/layers.py").write_text(
-        "from common.np import *\nfrom common.functions import softmax\n\n\nclass Affine:\n    def __init__(self, W, b):\n"
-        "        self.params = [W, b]\n"
+        "from common.np import *\nfrom common.functions import softmax\n"
+        "\n\nclass Affine:\n    def __init__(self, W, b):\n        self.params = [W, b]\n"
     )
     functions, layers = import_module("common.functions"), import_module("common.layers")
     assert functions.softmax(1) == layers.softmax(1) == "of volume 2"

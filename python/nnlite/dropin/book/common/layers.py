@@ -23,16 +23,16 @@ class Relu:
 
         def compiled() -> Any:
             (v,) = _calls.operands(x)
-            return _calls.kernel("relu_forward", v)
+            out = _calls.kernel("relu_forward", v)
+            return out <= 0, out
 
         def formula() -> Any:
+            mask = x <= 0
             out = x.copy()
             out[mask] = 0
-            return out
+            return mask, out
 
-        mask = x <= 0
-        out = _calls.call("Relu.forward", compiled, formula)
-        self.mask = mask
+        self.mask, out = _calls.call("Relu.forward", compiled, formula)
         return out
 
     def backward(self, dout: Any) -> Any:
