@@ -133,6 +133,7 @@ def test_dropout_only_in_training(library):
     network.loss(x, t)
     equal(network.predict(x), network.predict(x))
     assert np.random.get_state()[2] == state[2]
+    equal(network.layers["BatchNorm1"].running_var, np.zeros(50))
     assert network.loss(x, t, train_flg=True) != network.loss(x, t, train_flg=True)
     assert network.layers["Dropout1"].mask.shape == (4, 50)
 
