@@ -4,6 +4,7 @@
 
 #include "lane_sum.h"
 #include "ops/gemm_core.h"
+#include "ops/shifted_rows.h"
 
 // Forward and backward-data are one computation, a lattice convolution: out[n, m, a, b] is the dot product over
 // (channel, i, j) of weight and source[n, channel, a * step_h + dr[i], b * step_w + ds[j]]. Forward is one lattice over
@@ -104,15 +105,15 @@ struct Window {
       for (int64_t b = 0; b < all; b += W) store(to + b, load(line + b, Lanes(0, all - b)));
       return;
     }
-    const Lanes lanes[2] = {Lanes(first, last), Lanes(first - W, last - W)};
     for (int64_t i = 0; i < rows; ++i, y += down, line += next, to += width) {
       if (y < 0 || y >= height) {
         for (int64_t b = 0; b < width; b += W) store(to + b, Vec<T>{});
       } else if (step == 1) {
         // Whole vectors, whose overhang the next row overwrites.
-        store(to, load(line, lanes[0]));
-        if (width > W) store(to + W, load(line + W, lanes[1]));
-        for (int64_t b = 2 * W; b < width; b += W) store(to + b, load(line + b, Lanes(first - b, last - b)));
+        int64_t b = 0;
+        for (; b < first; b += W) store(to + b, load(line + b, Lanes(first - b, last - b)));
+        for (; b + W <= last; b += W) store(to + b, load(line + b));
+        for (; b < width; b += W) store(to + b, load(line + b, Lanes(0, last - b)));
       } else {
         int64_t b = 0;
         for (; b < first; ++b) to[b] = T(0);
@@ -144,9 +145,8 @@ struct Lattice {
 
 // Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
 struct Pieces {
-  Pieces(int64_t n, int64_t a, int64_t b, int64_t pixels, int64_t lanes) : n(n), a(a), b(b) {
-    // Bands of whole vectors, if that takes no more than doubling them.
-    const int64_t whole = lanes / std::gcd(lanes, b);
+  // Bands of a multiple of `whole` rows, if they have so many.
+  Pieces(int64_t n, int64_t a, int64_t b, int64_t pixels, int64_t whole) : n(n), a(a), b(b) {
     band = std::max<int64_t>(1, pixels / b);
     if (band > whole) band = band / whole * whole;
     band = std::min(band, a);
@@ -214,6 +214,59 @@ void pack_patches(const T* window, const Window& layout, const int64_t* taps, in
 constexpr int64_t kWindowBytes = 256 << 10;
 constexpr int64_t kGrainWork = 1 << 20;  // multiply-adds that take about 10 us
 
+// Whether output rows can share what they load: tap row i + 1 of an output row is tap row i of the next one.
+bool rows_share(const Axis& h, const Axis& w) {
+  for (int64_t i = 1; i < h.taps; ++i) {
+    if (h.d[i] != h.d[i - 1] + 1) return false;
+  }
+  return h.step == 1 && w.step == 1;
+}
+
+// lattice_convolution with one output channel and rows that share, by shifted_rows.h.
+template <class T>
+void one_channel_convolution(int64_t n, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
+                             const T* filter, const T* bias, const Lattice<T>& lattice) {
+  constexpr int W = kLanes<T>;
+  const int64_t taps = h.taps * w.taps, k = channels * taps;
+  const Scratch<T> weights(k + 1);
+  for (int64_t i = 0; i < k; ++i) weights[i / taps * taps + i % w.taps * h.taps + i / w.taps % h.taps] = filter[i];
+  const Parts columns(ceil_div(lattice.b, W), kSharedVectors);
+  const auto most_rows = [&](int64_t vectors) { return std::min<int64_t>(shared_rows(vectors), h.taps + 1); };
+  const int64_t per_pixel = std::max<int64_t>(1, channels) * static_cast<int64_t>(sizeof(T));
+  const Pieces pieces(n, lattice.a, lattice.b, kWindowBytes / per_pixel, most_rows(columns.size(0)));
+  const Window layout(h, w, channels, lattice.b, pieces.band, false);
+  const int64_t work = n * std::max<int64_t>(k, 64) * lattice.a * lattice.b;
+  const int64_t grain = std::max<int64_t>(1, pieces.count * kGrainWork / work);
+  parallel_for(0, pieces.count, grain, [&](int64_t begin, int64_t end) {
+    const Scratch<T> window(layout.image + kSharedVectors * W);
+    T totals[shared_rows(1) * kSharedVectors * W];
+    for (int64_t p = begin; p < end; ++p) {
+      const Piece piece(pieces, p);
+      for (int64_t image = piece.n0; image < piece.n0 + piece.images; ++image) {
+        if (k > 0) layout.fill(source + image * source_image, piece.a0, piece.rows, window.get());
+        for (int64_t t = 0; t < columns.count; ++t) {
+          check_interrupt();
+          const int64_t vectors = columns.size(t), column = columns.first(t) * W;
+          const int64_t width = std::min(vectors * W, lattice.b - column);
+          const Parts bands(piece.rows, most_rows(vectors));
+          for (int64_t band = 0; band < bands.count; ++band) {
+            const int64_t row = bands.first(band), rows = bands.size(band);
+            shifted_rows_kernel_for<T>(rows, vectors)(
+                {window.get() + layout.pixel(row, column), layout.channel, layout.pitch,
+                 w.taps > 1 ? w.d[1] - w.d[0] : 0, channels, h.taps, w.taps, weights.get()},
+                totals);
+            for (int64_t a = 0; a < rows; ++a) {
+              const T* const from = totals + a * vectors * W;
+              T* const to = lattice.at(image, 0, (piece.a0 + row + a) * lattice.b + column);
+              for (int64_t e = 0; e < width; ++e) to[e * lattice.step_w] = bias ? from[e] + *bias : from[e];
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
 // The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
 // by (channel, i, j).
 template <class T>
@@ -223,9 +276,13 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   constexpr int64_t kNR = kNV * W;
   const int64_t k = channels * h.taps * w.taps, pixels = lattice.a * lattice.b;
   if (n == 0 || m == 0 || pixels == 0) return;
+  if (m == 1 && rows_share(h, w)) {
+    return one_channel_convolution(n, channels, h, w, source, source_image, filters, bias, lattice);
+  }
   const bool copies = lattice.b % W != 0;
   const int64_t per_pixel = std::max<int64_t>(1, channels * (copies ? w.taps : 1)) * static_cast<int64_t>(sizeof(T));
-  const Pieces pieces(n, lattice.a, lattice.b, std::clamp<int64_t>(kWindowBytes / per_pixel, 2 * kNR, 4096), W);
+  const Pieces pieces(n, lattice.a, lattice.b, std::clamp<int64_t>(kWindowBytes / per_pixel, 2 * kNR, 4096),
+                      W / std::gcd<int64_t>(W, lattice.b));
   // Where an image's last vector is mostly empty, pixels of several images are packed into one panel instead.
   const bool packs = pixels % W != 0 && m > 8 * kMR && pieces.bands == 1 && ceil_div(pixels, W) * W * 8 > pixels * 9;
   const Window layout(h, w, channels, lattice.b, pieces.band, copies);
