@@ -105,15 +105,21 @@ struct Window {
       for (int64_t b = 0; b < all; b += W) store(to + b, load(line + b, Lanes(0, all - b)));
       return;
     }
+    // The first vector, and the first one after it that reaches beyond the source.
+    const int64_t inner = std::max<int64_t>(1, ceil_div(first, W)) * W;
+    const int64_t outer = inner + std::max<int64_t>(0, last - inner) / W * W;
+    const Lanes begin(first, last), end(0, last - outer);
     for (int64_t i = 0; i < rows; ++i, y += down, line += next, to += width) {
       if (y < 0 || y >= height) {
         for (int64_t b = 0; b < width; b += W) store(to + b, Vec<T>{});
       } else if (step == 1) {
         // Whole vectors, whose overhang the next row overwrites.
-        int64_t b = 0;
+        store(to, load(line, begin));
+        int64_t b = W;
         for (; b < first; b += W) store(to + b, load(line + b, Lanes(first - b, last - b)));
         for (; b + W <= last; b += W) store(to + b, load(line + b));
-        for (; b < width; b += W) store(to + b, load(line + b, Lanes(0, last - b)));
+        if (b < width) store(to + b, load(line + b, end));
+        for (b += W; b < width; b += W) store(to + b, Vec<T>{});
       } else {
         int64_t b = 0;
         for (; b < first; ++b) to[b] = T(0);
@@ -300,13 +306,14 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
-    const Scratch<T> window(pieces.images * layout.image + kNR);
+    const Scratch<T> window(pieces.images * layout.image + kMostNV * W);
     const Scratch<T> packed(packs ? kNR * (k + 1) : 1);
-    T buffer[kMR * kNR];
+    T buffer[std::max(kMR * kNV, 4 * kMostNV) * W];
     for (int64_t p = begin; p < end; ++p) {
       const Piece piece(pieces, p / divisions.count);
       const int64_t row0 = divisions.first(p % divisions.count);
       const Parts panels(divisions.size(p % divisions.count), kMR);
+      const int64_t tile_width = packs ? kNV : tile_vectors(panels.size(0));
       if (k > 0) {
         for (int64_t i = 0; i < piece.images; ++i) {
           layout.fill(source + (piece.n0 + i) * source_image, piece.a0, piece.rows, window.get() + i * layout.image);
@@ -316,7 +323,7 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
       const int64_t per_image = piece.rows * lattice.b;
       const int64_t strip = packs ? piece.images * per_image : per_image, strips = packs ? 1 : piece.images;
       for (int64_t image = 0; image < strips; ++image) {
-        const Parts tiles(ceil_div(strip, W), kNV);
+        const Parts tiles(ceil_div(strip, W), tile_width);
         for (int64_t t = 0; t < tiles.count; ++t) {
           check_interrupt();
           const int64_t first = tiles.first(t) * W, columns = std::min(tiles.size(t) * W, strip - first);
@@ -325,7 +332,7 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
             pack_patches(window.get(), layout, taps.get(), k, piece, lattice.b, first, columns, packed.get());
             right.taps = packed_taps.get();
           }
-          for (int v = 0; v < kNV; ++v) {
+          for (int v = 0; v < tile_width; ++v) {
             const int64_t pixel = std::min(first + v * W, strip - 1);
             if (packs) {
               right.base[v] = packed.get() + v * W;
@@ -336,13 +343,13 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
           const bool direct = lattice.dense() && !packs;
           for (int64_t i = 0; i < panels.count; ++i) {
             const int64_t row = row0 + panels.first(i), rows = panels.size(i);
-            Tile<T> tile{buffer, kNR, columns, false, bias ? bias + row : nullptr, nullptr};
+            Tile<T> tile{buffer, tile_width * W, columns, false, bias ? bias + row : nullptr, nullptr};
             if (direct) {
               tile.c = lattice.at(piece.n0 + image, row, piece.a0 * lattice.b + first);
               tile.ld = lattice.channel;
             }
             micro_kernel_for<T, Gathered<T>>(rows, tiles.size(t))(k, {filters + row * k, k, 1}, right, tile);
-            if (!direct) scatter(lattice, piece, row, rows, image * per_image + first, columns, buffer, kNR);
+            if (!direct) scatter(lattice, piece, row, rows, image * per_image + first, columns, buffer, tile_width * W);
           }
         }
       }

@@ -137,6 +137,7 @@ template <class T>
 void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece piece) {
   constexpr int W = kLanes<T>;
   const Parts panels(piece.rows, kMR);
+  const int64_t tile_width = tile_vectors(panels.size(0));
   const bool packs =
       s.transpose_b || (piece.rows > kFewRows && s.k * s.n * static_cast<int64_t>(sizeof(T)) > kSmallBytes);
   // A transposed A is turned into rows: the micro-kernel reads rows faster than columns.
@@ -149,17 +150,17 @@ void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece pie
   const int64_t most_blocks = turns ? 1 : std::clamp<int64_t>(room / piece.vectors / kBlock, 1, 4);
   const int64_t group_k = std::min(std::max<int64_t>(s.k, 1), most_blocks * kBlock);
   const Parts groups(piece.vectors, packs ? std::max<int64_t>(kNV, room / group_k) : piece.vectors);
-  const Scratch<T> packed((packs ? groups.size(0) : kNV) * W * group_k);
+  const Scratch<T> packed((packs ? groups.size(0) : tile_width) * W * group_k);
   const Scratch<T> turned(turns ? kTurnedPanels * kMR * group_k + W : 1);
   for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += group_k) {
     const int64_t kc = std::min(group_k, s.k - k0);
     const bool last = k0 + kc >= s.k;
     for (int64_t g = 0; g < groups.count; ++g) {
       const int64_t vector = piece.vector + groups.first(g);
-      const Parts tiles(groups.size(g), kNV);
+      const Parts tiles(groups.size(g), tile_width);
       // A vector that is not full is packed in any case: beyond its columns there may be no memory.
       const int64_t unpacked = packs ? 0 : (vector + groups.size(g)) * W > s.n ? tiles.count - 1 : tiles.count;
-      const Parts rest(tiles.size(tiles.count - 1), kNV);
+      const Parts rest(tiles.size(tiles.count - 1), tile_width);
       if (packs) {
         pack_b(s, b, k0, kc, vector, tiles, packed.get());
       } else if (unpacked < tiles.count) {

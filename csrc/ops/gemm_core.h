@@ -23,9 +23,13 @@ constexpr int64_t kBlock = 512;
 constexpr int kMR = 6;
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kNV = 4;  // 24 accumulators of 32 registers
+constexpr int tile_vectors(int64_t) { return kNV; }
 #else
 constexpr int kNV = 2;  // 12 of 16
+// Fewer rows have wider tiles, or too few accumulators would cover the latency.
+constexpr int tile_vectors(int64_t rows) { return rows <= 2 ? 4 : rows <= 4 ? 3 : kNV; }
 #endif
+constexpr int kMostNV = tile_vectors(1);
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -59,7 +63,7 @@ struct Strided {
 // Vector v of B at k is base[v][taps[k], ...).
 template <class T>
 struct Gathered {
-  const T* base[kNV];
+  const T* base[kMostNV];
   const int64_t* taps;
   const T* at(int64_t k, int v) const { return base[v] + taps[k]; }
 };
@@ -138,14 +142,14 @@ static void micro_kernel(int64_t kc, const Left<T>& a, const Right& b, const Til
 template <class T, class Right>
 using MicroKernel = void (*)(int64_t, const Left<T>&, const Right&, const Tile<T>&);
 
-// The micro-kernel for `rows` rows and `vectors` vectors of columns.
-template <class T, class Right, int MR = kMR, int NV = kNV>
+// The micro-kernel for `rows` rows and `vectors` vectors of columns, at most tile_vectors(rows).
+template <class T, class Right, int MR = kMR, int NV = tile_vectors(MR)>
 static MicroKernel<T, Right> micro_kernel_for(int64_t rows, int64_t vectors) {
+  if constexpr (MR > 1) {
+    if (rows < MR) return micro_kernel_for<T, Right, MR - 1>(rows, vectors);
+  }
   if constexpr (NV > 1) {
     if (vectors < NV) return micro_kernel_for<T, Right, MR, NV - 1>(rows, vectors);
-  }
-  if constexpr (MR > 1) {
-    if (rows < MR) return micro_kernel_for<T, Right, MR - 1, NV>(rows, vectors);
   }
   return micro_kernel<T, MR, NV, Right>;
 }
