@@ -126,9 +126,10 @@ void pack_b(GemmSize s, const T* b, int64_t k0, int64_t kc, int64_t vector, cons
       const int64_t column = (vector + tiles.first(t)) * W;
       const T* const from = b + (k0 + k) * s.n + column;
       T* const row = to + (tiles.first(t) * kc + k * tiles.size(t)) * W;
-      for (int64_t j = 0; j < tiles.size(t) * W; j += W) {
-        store(row + j, load(from + j, Lanes(0, s.n - column - j)));
-      }
+      const int64_t width = tiles.size(t) * W, have = std::min(width, s.n - column);
+      int64_t j = 0;
+      for (; j + W <= have; j += W) store(row + j, load(from + j));
+      if (j < width) store(row + j, load(from + j, Lanes(0, have - j)));
     }
   }
 }
