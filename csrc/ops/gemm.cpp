@@ -152,7 +152,9 @@ void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece pie
   const int64_t group_k = std::min(std::max<int64_t>(s.k, 1), most_blocks * kBlock);
   const Parts groups(piece.vectors, packs ? std::max<int64_t>(kNV, room / group_k) : piece.vectors);
   const Scratch<T> packed((packs ? groups.size(0) : tile_width) * W * group_k);
-  const Scratch<T> turned(turns ? kTurnedPanels * kMR * group_k + W : 1);
+  // Its rows lie a line of the cache more than a block apart: whole blocks apart they would all fall into one set.
+  const int64_t turned_row = group_k + 64 / static_cast<int64_t>(sizeof(T));
+  const Scratch<T> turned(turns ? kTurnedPanels * kMR * turned_row + W : 1);
   for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += group_k) {
     const int64_t kc = std::min(group_k, s.k - k0);
     const bool last = k0 + kc >= s.k;
@@ -175,9 +177,9 @@ void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece pie
           const int64_t next = std::min(i + kTurnedPanels, panels.count),
                         begin = panels.first(i / kTurnedPanels * kTurnedPanels);
           if (i % kTurnedPanels == 0) {
-            pack_transposed(a + k0 * s.m + row, s.m, kc, panels.first(next) - begin, turned.get(), kc, kc);
+            pack_transposed(a + k0 * s.m + row, s.m, kc, panels.first(next) - begin, turned.get(), turned_row, kc);
           }
-          left = {turned.get() + (panels.first(i) - begin) * kc, kc, 1};
+          left = {turned.get() + (panels.first(i) - begin) * turned_row, turned_row, 1};
         }
         for (int64_t t = 0; t < tiles.count; ++t) {
           const int64_t column = (vector + tiles.first(t)) * W, vectors = tiles.size(t);
