@@ -204,17 +204,21 @@ void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   if (s.m <= kTransposedRows && s.transpose_b && (!s.transpose_a || s.m == 1)) {
     return gemm_few_rows(s, a, b, bias, c);
   }
-  // Pieces for threads: first by columns, which share no packing; by rows where columns are few.
-  const int64_t vectors = ceil_div(s.n, W);
+  // Pieces for threads: first by columns, in whole tiles, which share no packing; by rows where columns are few, and
+  // where a tall transposed A would be turned for every piece.
+  const int64_t vectors = ceil_div(s.n, W), tiles = ceil_div(vectors, kNV);
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), (s.m * s.n * s.k >> 20) + 1);
-  const Parts by_columns(vectors, ceil_div(vectors, std::min(wanted, ceil_div(vectors, kNV))));
+  const int64_t tall = s.transpose_a ? std::min(wanted, ceil_div(s.m, s.n)) : 1;
+  const Parts by_columns(tiles, ceil_div(tiles, std::min(ceil_div(wanted, tall), tiles)));
   // Every piece of rows packs B for itself: no more of them than threads.
-  const int64_t row_pieces = std::min<int64_t>(ceil_div(wanted, by_columns.count), num_threads());
+  const int64_t row_pieces = std::max(tall, std::clamp<int64_t>(wanted / by_columns.count, 1, num_threads()));
   const Parts by_rows(s.m, std::max<int64_t>(2 * kMR, ceil_div(s.m, row_pieces)));
   parallel_for(0, by_columns.count * by_rows.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
       const int64_t i = p / by_columns.count, j = p % by_columns.count;
-      multiply(s, a, b, bias, c, {by_rows.first(i), by_rows.size(i), by_columns.first(j), by_columns.size(j)});
+      const int64_t vector = by_columns.first(j) * kNV;
+      multiply(s, a, b, bias, c,
+               {by_rows.first(i), by_rows.size(i), vector, std::min(by_columns.size(j) * kNV, vectors - vector)});
     }
   });
 }
