@@ -13,12 +13,15 @@ constexpr int64_t kRowColumns = 2048;
 template <class T>
 void gemm_one_row(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   constexpr int W = kLanes<T>;
-  const int64_t grain =
-      std::clamp(ceil_div(int64_t{1} << 18, std::max<int64_t>(s.k, 1) * W) * W, int64_t{W}, kRowColumns);
+  // Worth a thread, and no more than four pieces for each: narrow ones would take little of every page of B.
+  const int64_t worth = ceil_div(int64_t{1} << 18, std::max<int64_t>(s.k, 1) * W);
+  const int64_t pieces = num_threads() == 1 ? 1 : 4 * num_threads();
+  const int64_t grain = std::min(std::max(worth, ceil_div(s.n, pieces * W)) * W, kRowColumns);
   parallel_for(0, s.n, grain, [=](int64_t begin, int64_t end) {
     T sums[kRowColumns];
     const int64_t width = end - begin;
     for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += kBlock) {
+      check_interrupt();
       const int64_t k1 = std::min(k0 + kBlock, s.k);
       std::fill_n(sums, width, T(0));
       for (int64_t k = k0; k < k1; k += 4) {
