@@ -49,6 +49,12 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((9, 58, 3, 3), (50, 58, 3, 3), {"padding": 1}),  # the same from packed pixels
     ((23, 20, 5, 5), (95, 20, 3, 3), {"padding": 1}),  # a large dweight: blocks are added tile by tile
     ((3, 21, 14, 14), (80, 21, 3, 5), {"padding": (1, 2), "stride": (2, 1)}),
+    ((2, 1, 23, 29), (43, 1, 5, 5), {}),  # one channel of dx: 1,075 products, whose blocks end within a channel
+    ((1, 1, 9, 75), (3, 1, 24, 23), {"padding": (12, 11)}),  # 552 taps of one channel
+    ((1, 43, 10, 50), (1, 43, 5, 5), {"padding": 2}),  # one channel of y
+    ((2, 1, 20, 41), (70, 1, 7, 6), {"stride": 2, "padding": 3}),
+    ((2, 1, 20, 41), (70, 1, 4, 3), {"dilation": (1, 3)}),
+    ((1, 3, 31, 18), (60, 3, 3, 3), {"padding": 1}),  # tiles of few rows
 ]
 
 # x, kernel_size, options
