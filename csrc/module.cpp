@@ -7,6 +7,10 @@
 
 namespace py = pybind11;
 
+namespace nnlite {
+void bind_dropin(py::module_& m);
+}
+
 namespace {
 
 // What the choice of a module depends on, asked of the CPU and the operating system; keys as in nnlite/backend.py.
@@ -30,6 +34,7 @@ py::dict cpu_features() {
 
 PYBIND11_MODULE(NNLITE_MODULE, m) {
   nnlite::bind_all(m);
+  nnlite::bind_dropin(m);
 #if defined(__clang__)
   m.attr("_compiler") = "Clang " __clang_version__;
 #else

@@ -145,6 +145,20 @@ def numbers(*values: Any) -> list[Array]:
     return [_as(x, np.float32 if options.float32 else np.float64) for x in values]
 
 
+def channels_last_rows(x: Any) -> Array | None:
+    """Of images ``(N, C, H, W)`` that lie in memory channels last: their rows ``(N, H*W, C)``. Of others ``None``."""
+    if type(x) is not np.ndarray or x.ndim != 4 or x.flags.c_contiguous or x.dtype not in _FLOATS:
+        return None
+    n, c, h, w = x.shape
+    rows = x.transpose(0, 2, 3, 1)
+    return rows.reshape(n, h * w, c) if rows.flags.c_contiguous else None
+
+
+def flat(x: Any) -> Any:
+    """``x.reshape(len(x), -1)``."""
+    return (x if channels_last_rows(x) is None else _as(x, x.dtype)).reshape(x.shape[0], -1)
+
+
 def kernel(name: str, *args: Any, **settings: Any) -> Any:
     """The result of an op of :mod:`nnlite.kernels` on NumPy arrays, computed on ``options.device``."""
     if options.device == "cpu":
@@ -178,10 +192,8 @@ def _check(x: Any) -> None:
 
 def _as(x: Array, dtype: Any) -> Array:
     """``x`` in C order and of ``dtype``: itself, or a copy."""
-    if x.ndim == 4 and x.dtype == dtype and not x.flags.c_contiguous:
-        rows = x.transpose(0, 2, 3, 1)
-        if rows.flags.c_contiguous:  # what a convolution returned
-            n, c, h, w = x.shape
-            y: Array = ops().transpose(rows.reshape(n, h * w, c)).reshape(x.shape)
-            return y
+    rows = channels_last_rows(x) if x.dtype == dtype else None
+    if rows is not None:
+        y: Array = ops().transpose(rows).reshape(x.shape)
+        return y
     return np.asarray(x, dtype, order="C")

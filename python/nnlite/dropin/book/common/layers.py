@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from nnlite.dropin import calls as _calls
+from nnlite.dropin import fused as _fused
 
 from .functions import *
 from .functions import cross_entropy_error, sigmoid, softmax
@@ -21,33 +22,23 @@ class Relu:
     def forward(self, x: Any) -> Any:
         """``x`` with 0 for what is not positive."""
 
-        def compiled() -> Any:
-            (v,) = _calls.operands(x)
-            out = _calls.kernel("relu_forward", v)
-            return out <= 0, out
-
         def formula() -> Any:
             mask = x <= 0
             out = x.copy()
             out[mask] = 0
             return mask, out
 
-        self.mask, out = _calls.call("Relu.forward", compiled, formula)
+        self.mask, out = _calls.call("Relu.forward", lambda: _fused.relu_forward(x), formula)
         return out
 
     def backward(self, dout: Any) -> Any:
         """``dout`` with 0 where ``x`` was not positive."""
 
-        def compiled() -> Any:
-            (v,) = _calls.operands(dout)
-            kept = np.logical_not(self.mask)
-            return _calls.kernel("dropout_backward", v, kept.view(np.uint8), 0.0)
-
         def formula() -> Any:
             dout[self.mask] = 0
             return dout
 
-        return _calls.call("Relu.backward", compiled, formula)
+        return _calls.call("Relu.backward", lambda: _fused.relu_backward(dout, self.mask), formula)
 
 
 class Sigmoid:
@@ -85,7 +76,7 @@ class Affine:
     def forward(self, x: Any) -> Any:
         """``(N, ...)`` to ``(N, columns of W)``."""
         self.original_x_shape = x.shape
-        self.x = x = x.reshape(x.shape[0], -1)
+        self.x = x = _calls.flat(x)
 
         def compiled() -> Any:
             return _calls.plus(_calls.kernel("gemm", *_calls.operands(x, self.W)), self.b)
@@ -284,7 +275,7 @@ class Convolution:
             v, weight = _calls.numbers(x, self.W)
             (bias,) = _calls.numbers(np.full(FN, self.b) if np.ndim(self.b) == 0 else self.b)
             stride, pad = operator.index(self.stride), operator.index(self.pad)
-            return None, _channels_last(_calls.kernel("conv2d_forward", v, weight, bias, stride, pad))
+            return None, _fused.conv2d_forward(v, weight, bias, stride, pad)
 
         def formula() -> Any:
             out_h = 1 + int((H + 2 * self.pad - FH) / self.stride)
@@ -361,7 +352,7 @@ class Pooling:
                 raise _calls.UnsuitedError("padding")
             (v,) = _calls.numbers(x)
             y, index = _calls.kernel("max_pool2d_forward", v, (self.pool_h, self.pool_w), operator.index(self.stride))
-            return _channels_last(y), index, None
+            return _fused.channels_last(y), index, None
 
         def formula() -> Any:
             out_h = int(1 + (H - self.pool_h) / self.stride)
@@ -396,9 +387,3 @@ class Pooling:
             return col2im(dcol, self.x.shape, self.pool_h, self.pool_w, self.stride, self.pad)
 
         return _calls.call("Pooling.backward", compiled, formula)
-
-
-def _channels_last(y: Any) -> Any:
-    """The same numbers in memory by rows ``(n, oh, ow)`` of channels, as a product with :func:`im2col` leaves them."""
-    N, C, H, W = y.shape
-    return _calls.kernel("transpose", y.reshape(N, C, H * W)).reshape(N, H, W, C).transpose(0, 3, 1, 2)
