@@ -34,8 +34,8 @@ def channels_last(y: Array) -> Array:
 def relu_forward(x: Any) -> tuple[Array, Array]:
     """Where the result is 0 or less, and the result, both in C order."""
     fused = _host("_dropin_relu_forward_channels_last")
-    rows = None if fused is None or options.float32 else channels_last_rows(x)
-    if rows is not None:
+    rows = None if fused is None else channels_last_rows(x)
+    if rows is not None and (rows.dtype == np.float32 or not options.float32):
         y, mask = fused(rows)
         return mask.reshape(x.shape).view(np.bool_), y.reshape(x.shape)
     (v,) = operands(x)
