@@ -35,6 +35,38 @@ class SharedPlace {
   unsigned address_;
 };
 
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 800
+
+// Turing has no such copies: they go through registers, and are done when the thread goes on.
+class AsyncCopies {
+ public:
+  template <int Bytes, class T>
+  __device__ __forceinline__ void copy(SharedPlace<T> to, const void* from) {
+    copy_or_zero<Bytes>(to, from, true);
+  }
+  template <int Bytes, class T>
+  __device__ __forceinline__ void copy_or_zero(SharedPlace<T> to, const void* from, bool inside) {
+    static_assert(Bytes == 4 || Bytes == 8 || Bytes == 16);
+    if constexpr (Bytes == 16) {
+      const uint4 v = inside ? *static_cast<const uint4*>(from) : uint4{};
+      asm volatile("st.shared.v4.u32 [%0], {%1, %2, %3, %4};" ::"r"(to.address()), "r"(v.x), "r"(v.y), "r"(v.z),
+                   "r"(v.w)
+                   : "memory");
+    } else if constexpr (Bytes == 8) {
+      const uint2 v = inside ? *static_cast<const uint2*>(from) : uint2{};
+      asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(to.address()), "r"(v.x), "r"(v.y) : "memory");
+    } else {
+      const unsigned v = inside ? *static_cast<const unsigned*>(from) : 0;
+      asm volatile("st.shared.u32 [%0], %1;" ::"r"(to.address()), "r"(v) : "memory");
+    }
+  }
+  __device__ __forceinline__ void commit() {}
+  template <int Groups>
+  __device__ __forceinline__ void wait() {}
+};
+
+#else
+
 class AsyncCopies {
  public:
   template <int Bytes, class T>
@@ -60,6 +92,8 @@ class AsyncCopies {
  private:
   static __device__ __forceinline__ size_t global(const void* p) { return __cvta_generic_to_global(p); }
 };
+
+#endif
 
 #else
 

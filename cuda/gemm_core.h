@@ -494,6 +494,11 @@ void consider(int number, int64_t m, int64_t n, int64_t k, int64_t groups, Plan&
                        static_cast<double>(all) * sizeof(T);
   for (int64_t parts = 1; parts <= std::min<int64_t>(all, 4096); parts += 1 + parts / 8) {
     if (parts > 1 && (slots / static_cast<double>(all) > kMostSlots || m * n >= int64_t{1} << 31)) break;
+    constexpr size_t kSteps =
+        sizeof(T) * Tiling::kStages * Tiling::kK * (kPitch<T, Tiling::kM> + kPitch<T, Tiling::kN>);
+    constexpr size_t kLoaders = 8 << 10;  // more than Left and Right keep there
+    const size_t totals = all > 1 && parts == 1 ? sizeof(T) * Tiling::kM * Tiling::kN : 0;
+    if (kSteps + kLoaders + totals > device::shared_bytes()) continue;  // Turing has 64 KB, Hopper 227
     const int64_t blocks = blocks_for(all, parts);
     const double length = static_cast<double>(std::min(k, blocks * kBlock));
     const double work = double{Tiling::kM} * Tiling::kN * (length + Tiling::kK) * (sizeof(T) / 4.0) / 128;

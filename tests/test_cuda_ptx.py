@@ -60,6 +60,36 @@ def test_arithmetic_is_as_written(compiled: Callable[[Path], Any], file: Path) -
         assert "fma." not in ptx
 
 
+def test_the_oldest_architecture_copies_otherwise(tmp_path: Path) -> None:
+    """What sm_75 lacks, and a build for a machine without a GPU compiles for."""
+    source = tmp_path / "copies.cu"
+    source.write_text(
+        """#include "async_copy.h"
+using namespace nnlite;
+__global__ void copies(const float* from, float* to, bool inside) {
+  float* const memory = &shared_memory<float>();
+  const SharedPlace<float> place(memory);
+  AsyncCopies copies;
+  copies.copy<16>(place, from);
+  copies.copy<8>(place + 4, from + 4);
+  copies.copy<4>(place + 6, from + 6);
+  copies.copy_or_zero<16>(place + 8, from + 8, inside);
+  copies.copy_or_zero<8>(place + 12, from + 12, inside);
+  copies.copy_or_zero<4>(place + 14, from + 14, inside);
+  copies.commit();
+  copies.wait<0>();
+  __syncthreads();
+  for (int i = 0; i < 15; ++i) to[i] = memory[i];
+}
+"""
+    )
+    flags = [flag.replace("sm_90", "sm_75") for flag in options()]
+    assert flags != options()
+    compiled = compile_kernels(source, tmp_path / "copies", flags)
+    assert "cp.async" not in compiled.ptx
+    assert compiled.ptx.count("st.shared") == 6
+
+
 @pytest.mark.parametrize("file", KERNELS, ids=lambda file: file.stem)
 def test_everything_is_in_registers(compiled: Callable[[Path], Any], file: Path) -> None:
     messages = compiled(file).messages

@@ -1,5 +1,7 @@
 """common.layers: Convolution and Pooling."""
 
+import copy
+
 import numpy as np
 import pytest
 from same import alike, close, equal, order
@@ -457,3 +459,18 @@ def test_rebinding_and_changing_between_forward_and_backward(both):
 
     for act in (rebound, changed, replaced, chosen):
         alike(both, act)
+
+
+def test_pickles_hold_what_the_numpy_library_has(library):
+    x = np.random.randn(2, 3, 6, 6)
+    conv, pool = library.layers.Convolution(np.random.randn(4, 3, 3, 3), np.zeros(4)), library.layers.Pooling(2, 2)
+    y = conv.forward(x)
+    pool.forward(x)
+    for layer, name in ((conv, "col"), (pool, "arg_max")):
+        state = layer.__reduce_ex__(2)[2]
+        assert {name, "x"} <= set(state)
+        assert not [key for key in state if key in ("_col", "_arg_max", "_index")]
+        equal(state[name], getattr(layer, name))
+        other = copy.copy(layer)
+        equal(getattr(other, name), getattr(layer, name))
+    close(copy.deepcopy(conv).backward(np.ones_like(y)), conv.backward(np.ones_like(y)), scale=1.0)

@@ -39,11 +39,11 @@ def test_a_program_runs_in_its_own_folder(tmp_path: Path) -> None:
         "import os, sys\nfrom net import Affine\nprint(__name__, sys.argv, os.getcwd(), sys.path[0])\n"
         "print(__file__, Affine.__module__, os.path.abspath(os.pardir))\n",
     )
-    result = run(Path(os.path.relpath(script, tmp_path)), "a", "--report", cwd=tmp_path)
+    result = run(Path(os.path.relpath(script, tmp_path)), "--", "a", "--report", cwd=tmp_path)
     home = str(tmp_path / "ch01")
     assert result.stderr == ""
     assert result.stdout.splitlines() == [
-        f"__main__ {['program.py', 'a', '--report']} {home} {home}",
+        f"__main__ {['program.py', '--', 'a', '--report']} {home} {home}",
         f"{script} common.layers {tmp_path}",
     ]
 
@@ -127,6 +127,21 @@ def test_float32(tmp_path: Path) -> None:
 def test_classes_of_the_program_can_be_pickled(tmp_path: Path) -> None:
     text = "import pickle\n\n\nclass A:\n    pass\n\n\nprint(type(pickle.loads(pickle.dumps(A()))) is A)\n"
     assert run(program(tmp_path, text)).stdout == "True\n"
+
+
+def test_a_link_to_a_program(tmp_path: Path) -> None:
+    for folder in ("real", "links"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "real" / "beside.py").write_text("x = 1\n")
+    program(tmp_path / "real", "import os, beside\nprint(os.getcwd(), open('data.txt').read())\n")
+    (tmp_path / "links" / "data.txt").write_text("found")
+    (tmp_path / "links" / "p.py").symlink_to(tmp_path / "real" / "program.py")
+    assert run(tmp_path / "links" / "p.py").stdout == f"{tmp_path / 'links'} found\n"
+
+
+def test_annotations_are_those_of_the_program(tmp_path: Path) -> None:
+    text = "def f(x: int): pass\n\n\nprint(f.__annotations__)\n"
+    assert run(program(tmp_path, text)).stdout == "{'x': <class 'int'>}\n"
 
 
 def test_install_and_uninstall_leave_nothing() -> None:
@@ -306,6 +321,19 @@ def test_no_pickle_is_read(home: Path) -> None:
     put(home / "book" / "dataset", 1)
     (home / "book" / "dataset" / "mnist.pkl").write_bytes(pickle.dumps(Trap()))
     assert load()[0][1].tolist() == [1, 2, 9]
+
+
+def test_data_that_are_nowhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise nnlite.data.DataError("no network")
+
+    (home / "book" / "dataset").mkdir()
+    monkeypatch.setenv("NNLITE_DATA_DIR", "/nowhere")
+    monkeypatch.setattr(nnlite.data, "download", fail)
+    with pytest.raises(nnlite.data.DataError, match="NNLITE_DATA_DIR") as raised:
+        load()
+    for text in (str(home / "book" / "dataset"), "/nowhere", "no network", "t10k-labels-idx1-ubyte.gz"):
+        assert text in str(raised.value)
 
 
 def test_files_that_are_no_images(home: Path) -> None:

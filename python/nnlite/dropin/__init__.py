@@ -69,4 +69,4 @@ def report() -> str:
 
     Since the first :func:`install`; with it, until :func:`uninstall`, the definitions of the program's own files.
     """
-    return text(calls.records, (_finder.edited if _finder else None) or {})
+    return text(calls.records, _finder.edited if _finder else {})

@@ -19,8 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         the program's exit code.
     """
-    options = _parser().parse_args(arguments)
-    script = Path(options.script).resolve()
+    options, rest = _parse(list(sys.argv[1:] if arguments is None else arguments))
+    script = Path(os.path.abspath(options.script))
     try:
         source = script.read_bytes()
     except OSError as error:
@@ -36,8 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         install_dezero()
     os.chdir(script.parent)
-    sys.path[0] = str(script.parent)
-    sys.argv = [script.name, *options.arguments]
+    if not sys.flags.safe_path:
+        sys.path[0] = str(script.resolve().parent)
+    sys.argv = [script.name, *rest]
     try:
         return _run(source, script)
     finally:
@@ -53,7 +54,7 @@ def _run(source: bytes, script: Path) -> int:
     module.__builtins__ = __builtins__  # type: ignore[attr-defined]
     sys.modules["__main__"] = module
     try:
-        exec(compile(source, str(script), "exec"), module.__dict__)
+        exec(compile(source, str(script), "exec", dont_inherit=True), module.__dict__)
     except SystemExit as stop:
         return _exit_code(stop)
     except BaseException as error:
@@ -77,8 +78,18 @@ def _from(script: Path, traceback: TracebackType | None) -> TracebackType | None
     return traceback
 
 
+def _parse(arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Our options, up to the script; and what follows it, which is the program's as it stands."""
+    end = 0
+    while end < len(arguments) and arguments[end].startswith("-"):
+        end += 2 if arguments[end] == "--device" else 1
+    return _parser().parse_args(arguments[: end + 1]), arguments[end + 1 :]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
+        allow_abbrev=False,
+        usage="%(prog)s [--float32] [--device D] [--report] [--dezero] script.py [argument ...]",
         prog="python -m nnlite.dropin",
         description="Run a program written for the NumPy library of 'Deep Learning from Scratch' on compiled kernels.",
     )
@@ -87,7 +98,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--report", action="store_true", help="print at the end what ran compiled, and what did not")
     parser.add_argument("--dezero", action="store_true", help="put kernels behind an installed dezero (volume 3)")
     parser.add_argument("script", help="the program; it runs in its own folder")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="the program's own arguments")
     return parser
 
 

@@ -119,7 +119,7 @@ def operands(*values: Any) -> list[Array]:
 
 def alike(*values: Any) -> list[Array]:
     """:func:`operands` for formulas that NumPy computes step by step, each in the type of its own operands."""
-    if len({getattr(x, "dtype", None) for x in values}) > 1:
+    if not options.float32 and len({getattr(x, "dtype", None) for x in values}) > 1:
         raise UnsuitedError("arrays of several types")
     return operands(*values)
 

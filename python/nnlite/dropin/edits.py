@@ -1,7 +1,8 @@
 """Which definitions of the book's library a reader has edited: those win over the drop-in's.
 
 A definition counts as published when the hash of its tokens is known (:mod:`nnlite.dropin.published`). Any other is
-the reader's own and stays, and so does a published one that uses it, in whichever module.
+the reader's own and stays, and so does a published one that uses it, in whichever module. All that a file does besides
+defining, its imports and other statements, it does as always.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import ast
 import hashlib
 import io
+import os
 import sys
+import sysconfig
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,16 +22,27 @@ from .published import HASHES
 
 _LAYOUT = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
-# Top-level names of dataset.mnist that are no definitions, with the values of the published file.
-_CONSTANTS = {"train_num": "60000", "test_num": "10000", "img_dim": "(1, 28, 28)", "img_size": "784"}
-_PLACES = {"url_base", "key_file", "dataset_dir", "save_file"}  # where the data are; the drop-in looks in more places
+# What the published dataset.mnist assigns, as `ast` writes it. The address of its downloads is anybody's choice.
+_CONSTANTS = {
+    "train_num": "60000",
+    "test_num": "10000",
+    "img_dim": "(1, 28, 28)",
+    "img_size": "784",
+    "dataset_dir": "os.path.dirname(os.path.abspath(__file__))",
+    "save_file": "dataset_dir + '/mnist.pkl'",
+    "key_file": "{'train_img': 'train-images-idx3-ubyte.gz', 'train_label': 'train-labels-idx1-ubyte.gz', "
+    "'test_img': 't10k-images-idx3-ubyte.gz', 'test_label': 't10k-labels-idx1-ubyte.gz'}",
+}
+
+# A star import from a module that is not the library's may bind any name.
+EVERYTHING = "an import of *"
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
 @dataclass
 class Edited:
-    """A file of the reader's of which something stays.
+    """A file of the reader's.
 
     Attributes:
         path: the file.
@@ -44,29 +58,46 @@ class Edited:
 
 
 def folders(package: str) -> list[Path]:
-    """Folders called ``package`` that are the program's own: beside it, above it, above it on ``sys.path``."""
-    home = _home()
-    above = (entry for entry in map(_resolve, sys.path) if home.is_relative_to(entry))
-    return _existing(package, [home, home.parent, *above])
+    """Folders called ``package`` that are the program's own.
+
+    Those beside the script or in the current folder, one level above, and further above where ``sys.path`` names it.
+    """
+    homes = _homes()
+    near = [place for home in homes for place in (home, home.parent)]
+    above = [entry for entry in map(_resolve, sys.path) if any(home.is_relative_to(entry) for home in homes)]
+    return _existing(package, [*near, *above])
 
 
 def all_folders(package: str) -> list[Path]:
     """Folders called ``package`` that the program could import from, its own first."""
-    home = _home()
-    return _existing(package, [home, home.parent, *map(_resolve, sys.path)])
+    return [*dict.fromkeys([*folders(package), *_existing(package, [_resolve(entry) for entry in sys.path])])]
 
 
-def edited(modules: Iterable[str]) -> dict[str, Edited]:
-    """For each of ``modules`` of which something is the reader's: what.
+def shadowed(package: str) -> bool:
+    """Whether a module of the program's own, ``package.py`` beside the script, has the package's name."""
+    return any((home / f"{package}.py").is_file() for home in _homes())
+
+
+def files(modules: Iterable[str]) -> dict[str, Path]:
+    """The reader's file of each module that has one."""
+    found = {}
+    for module in modules:
+        package, _, name = module.partition(".")
+        for folder in folders(package):
+            if (folder / f"{name}.py").is_file():
+                found[module] = folder / f"{name}.py"
+                break
+    return found
+
+
+def edited(paths: Mapping[str, Path]) -> dict[str, Edited]:
+    """For each module's file: what of it is the reader's.
 
     A file that does not parse is the reader's as a whole: importing it raises what it always raised.
     """
     trees: dict[str, ast.Module] = {}
     result: dict[str, Edited] = {}
-    for module in modules:
-        path = _file(module)
-        if path is None:
-            continue
+    for module, path in paths.items():
         source = path.read_bytes()
         try:
             trees[module] = ast.parse(source, str(path))
@@ -74,13 +105,13 @@ def edited(modules: Iterable[str]) -> dict[str, Edited]:
             result[module] = Edited(path, ["the whole file"])
             continue
         lines = _lines(source)
-        own = [name for name, node in _bindings(module, trees[module]) if not _is_published(module, name, node, lines)]
+        own = [name for name, node in _bindings(trees[module]) if not _is_published(module, name, node, lines)]
         result[module] = Edited(path, list(dict.fromkeys(own)))
     _spread(trees, result)
     for module, tree in trees.items():
         stays = {*result[module].own, *result[module].using}
         result[module].replaced = {n.name for n in tree.body if isinstance(n, _Definition) and n.name not in stays}
-    return {module: what for module, what in result.items() if what.own or what.using}
+    return result
 
 
 def digest(definition: str) -> str:
@@ -107,10 +138,16 @@ def without(source: bytes, file: str, names: set[str]) -> ast.Module:
     return tree
 
 
-def _home() -> Path:
-    """The folder of the running script, or else the current one."""
+def _homes() -> list[Path]:
+    """The folder of the running script, unless that is an installed tool; and the current one."""
+    homes = [Path.cwd()]
     script = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path(script).resolve().parent if script else Path.cwd()
+    if script:
+        tools = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib", "scripts")]
+        for place in (Path(os.path.abspath(script)).parent, Path(script).resolve().parent):
+            if not any(place.is_relative_to(tool) for tool in tools):
+                homes.append(place)
+    return list(dict.fromkeys([*homes[1:], homes[0]]))
 
 
 def _resolve(entry: str) -> Path:
@@ -121,27 +158,30 @@ def _existing(package: str, parents: list[Path]) -> list[Path]:
     return [folder for folder in dict.fromkeys(parent / package for parent in parents) if folder.is_dir()]
 
 
-def _file(module: str) -> Path | None:
-    package, _, name = module.partition(".")
-    return next((file for folder in folders(package) if (file := folder / f"{name}.py").is_file()), None)
-
-
 def _lines(source: bytes) -> list[str]:
-    encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
-    return source.decode(encoding).replace("\r\n", "\n").expandtabs(4).split("\n")
+    try:
+        encoding, _ = tokenize.detect_encoding(io.BytesIO(source).readline)
+    except SyntaxError:  # a comment in another encoding, which Python passes over
+        encoding = "utf-8"
+    return source.decode(encoding, "replace").replace("\r\n", "\n").expandtabs(4).split("\n")
 
 
-def _bindings(module: str, tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
+def _bindings(tree: ast.Module) -> Iterator[tuple[str, ast.stmt]]:
     """The names that the statements of a file bind and that may differ from the published ones, with the statement."""
     library = {name for names in HASHES.values() for name in names}
     for node in tree.body:
         if isinstance(node, _Definition):
             yield node.name, node
         elif isinstance(node, ast.Import | ast.ImportFrom):
-            served = isinstance(node, ast.ImportFrom) and (node.level or node.module in HASHES)
+            served = isinstance(node, ast.ImportFrom) and (node.level > 0 or node.module in HASHES)
             for alias in node.names:
                 name = alias.asname or alias.name
-                if not served and (name in library or (name == "np" and alias.name != "numpy")):
+                if name == "*":
+                    if not served:
+                        yield EVERYTHING, node
+                elif (name in library and not (served and name == alias.name)) or (
+                    name == "np" and alias.name != "numpy"
+                ):
                     yield name, node
         else:
             for part in ast.walk(node):
@@ -161,7 +201,7 @@ def _is_published(module: str, name: str, node: ast.stmt, lines: list[str]) -> b
         except (SyntaxError, tokenize.TokenError):
             return False
     if module == "dataset.mnist" and isinstance(node, ast.Assign):
-        return name in _PLACES or ast.unparse(node.value) == _CONSTANTS.get(name)
+        return name == "url_base" or ast.unparse(node.value) == _CONSTANTS.get(name)
     return False
 
 
@@ -179,6 +219,6 @@ def _spread(trees: dict[str, ast.Module], result: dict[str, Edited]) -> None:
                 if not isinstance(node, _Definition) or node.name in what.own or node.name in what.using:
                     continue
                 used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} & theirs
-                if used:
-                    what.using[node.name] = sorted(used)
+                if used or EVERYTHING in what.own:
+                    what.using[node.name] = sorted(used) or [EVERYTHING]
                     changed = True

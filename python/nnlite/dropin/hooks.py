@@ -22,23 +22,33 @@ class Finder(MetaPathFinder):
     """Finds the drop-in's modules before anything on ``sys.path``; the packages' other modules where they are."""
 
     def __init__(self) -> None:
-        self.edited: dict[str, edits.Edited] | None = None
+        self.edited: dict[str, edits.Edited] = {}
+        self._seen: dict[str, tuple[Path, int, int]] = {}
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """What to load as ``fullname``; ``None``: not ours."""
+        if edits.shadowed(fullname.partition(".")[0]):
+            return None
         if fullname in PACKAGES:
             spec = importlib.machinery.ModuleSpec(fullname, _PackageLoader(), is_package=True)
             spec.submodule_search_locations = [str(folder) for folder in edits.all_folders(fullname)]
             return spec
         if fullname not in _MODULES:
             return None
-        if self.edited is None:
-            self.edited = edits.edited(_MODULES)
+        self._look()
         edited = self.edited.get(fullname)
         origin = edited.path if edited else _ours(fullname)
         return importlib.util.spec_from_file_location(fullname, origin, loader=_ModuleLoader(edited))
+
+    def _look(self) -> None:
+        """Read the reader's files, unless they are those that have been read."""
+        paths = edits.files(_MODULES)
+        stats = {module: path.stat() for module, path in paths.items()}
+        seen = {module: (path, stats[module].st_mtime_ns, stats[module].st_size) for module, path in paths.items()}
+        if seen != self._seen:
+            self._seen, self.edited = seen, edits.edited(paths)
 
 
 class _PackageLoader(Loader):
@@ -49,12 +59,12 @@ class _PackageLoader(Loader):
             file = folder / "__init__.py"
             if file.is_file():
                 module.__file__ = str(file)
-                exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+                exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
                 return
 
 
 class _ModuleLoader(Loader):
-    """A module of ours; where the reader has edited theirs, their file with the untouched definitions replaced."""
+    """A module of ours; where the reader has one, theirs, with ours for the definitions that they left as they were."""
 
     def __init__(self, edited: edits.Edited | None) -> None:
         self._edited = edited
@@ -64,7 +74,9 @@ class _ModuleLoader(Loader):
             _execute_ours(module)
             return
         path = self._edited.path
-        code = compile(edits.without(path.read_bytes(), str(path), self._edited.replaced), str(path), "exec")
+        code = compile(
+            edits.without(path.read_bytes(), str(path), self._edited.replaced), str(path), "exec", dont_inherit=True
+        )
         # Ours has a namespace of its own, in which the reader's names cannot stand in its way.
         ours = ModuleType(module.__name__)
         ours.__package__ = module.__package__
@@ -80,7 +92,7 @@ def _ours(name: str) -> Path:
 
 def _execute_ours(module: ModuleType) -> None:
     file = _ours(module.__name__)
-    exec(compile(file.read_bytes(), str(file), "exec"), module.__dict__)
+    exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
 
 
 def is_served(name: str) -> bool:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_without_dx: set[Callable[..., Any]] = set()
 
 
 def initial_parameters(sizes: list[int], weight_init_std: Any) -> dict[str, Any]:
@@ -34,16 +39,17 @@ def decayed(dW: Any, W: Any, weight_decay_lambda: Any) -> Any:
     return dW + weight_decay_lambda * W if weight_decay_lambda else dW
 
 
-def backpropagate(network: Any, affine: Any) -> None:
-    """All layers backwards. Nobody sees the gradient of the first layer's input, so that of ``affine`` is not computed.
+def without_dx(backward: F) -> F:
+    """Mark a layer's ``backward`` whose gradients of parameters can be had alone, by ``parameter_gradients``."""
+    _without_dx.add(backward)
+    return backward
 
-    Args:
-        network: has ``layers`` and ``last_layer``.
-        affine: the class of the first layer, if its gradients of parameters can be had alone.
-    """
+
+def backpropagate(network: Any) -> None:
+    """All layers backwards. Nobody sees the gradient of the network's input, so a first layer of ours omits it."""
     dout = network.last_layer.backward(1)
     first, *others = network.layers.values()
     for layer in reversed(others):
         dout = layer.backward(dout)
-    alone = hasattr(affine, "parameter_gradients") and getattr(type(first), "backward", None) is affine.backward
+    alone = getattr(first.backward, "__func__", None) in _without_dx  # and not another that somebody put there
     (first.parameter_gradients if alone else first.backward)(dout)

@@ -21,7 +21,8 @@ def text(records: Mapping[str, Record], edited: Mapping[str, Edited]) -> str:
         cells = [name.ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(numbers, widths[1:], strict=True))]
         lines.append("  ".join([*cells, reasons]).rstrip())
     for module, what in sorted(edited.items()):
-        lines.append(f"{module}: from {what.path}, as NumPy: {', '.join(_stays(what))}")
+        if what.own or what.using:
+            lines.append(f"{module}: from {what.path}, as NumPy: {', '.join(_stays(what))}")
     return "\n".join(lines)
 
 

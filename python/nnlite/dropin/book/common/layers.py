@@ -7,6 +7,7 @@ import numpy as np
 
 from nnlite.dropin import calls as _calls
 from nnlite.dropin import fused as _fused
+from nnlite.dropin import networks as _networks
 
 from .functions import *
 from .functions import cross_entropy_error, sigmoid, softmax
@@ -83,6 +84,7 @@ class Affine:
 
         return _calls.call("Affine.forward", compiled, lambda: np.dot(x, self.W) + self.b)
 
+    @_networks.without_dx
     def backward(self, dout: Any) -> Any:
         """The gradient of ``x``; leaves ``dW`` and ``db``."""
         self.parameter_gradients(dout)
@@ -266,6 +268,14 @@ class Convolution:
     def col(self, value: Any) -> None:
         self._col = value
 
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes, ``col`` among them, as a pickle of the NumPy library has them."""
+        return {name: value for name, value in vars(self).items() if name != "_col"} | {"col": self.col}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+
     def forward(self, x: Any) -> Any:
         """``(N, FN, OH, OW)``, in memory by rows ``(n, oh, ow)`` of filters."""
         FN, _, FH, FW = self.W.shape
@@ -342,6 +352,15 @@ class Pooling:
     def arg_max(self, value: Any) -> None:
         self._arg_max = value
         self._index = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The attributes, ``arg_max`` among them, as a pickle of the NumPy library has them."""
+        hidden = ("_arg_max", "_index")
+        return {name: value for name, value in vars(self).items() if name not in hidden} | {"arg_max": self.arg_max}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def forward(self, x: Any) -> Any:
         """``(N, C, OH, OW)``, in memory by rows ``(n, oh, ow)`` of channels."""

@@ -72,7 +72,7 @@ class MultiLayerNet:
     def gradient(self, x: Any, t: Any) -> Any:
         """Gradients by backpropagation."""
         self.loss(x, t)
-        _networks.backpropagate(self, Affine)
+        _networks.backpropagate(self)
         grads = {}
         for i in range(1, self.hidden_layer_num + 2):
             affine = self.layers[f"Affine{i}"]

@@ -86,7 +86,7 @@ class MultiLayerNetExtend:
     def gradient(self, x: Any, t: Any) -> Any:
         """Gradients by backpropagation, in training mode."""
         self.loss(x, t, train_flg=True)
-        _networks.backpropagate(self, Affine)
+        _networks.backpropagate(self)
         grads = {}
         for i in range(1, self.hidden_layer_num + 2):
             affine = self.layers[f"Affine{i}"]

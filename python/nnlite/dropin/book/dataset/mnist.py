@@ -127,5 +127,13 @@ def _source() -> Path:
     for folder in candidates:
         if all((folder / name).is_file() for name in key_file.values()):
             return folder
-    _data.download("mnist", _data.cache_dir() / "mnist")
+    try:
+        _data.download("mnist", _data.cache_dir() / "mnist")
+    except _data.DataError as error:
+        looked = ", ".join(map(str, candidates)) or "no dataset folder"
+        raise _data.DataError(
+            f"MNIST: its four files are not in {looked}, and cannot be downloaded. Put them "
+            f"({', '.join(key_file.values())}) into the dataset folder beside the program or above it, "
+            f"or name their folder by NNLITE_DATA_DIR. ({error})"
+        ) from None
     return _data.cache_dir() / "mnist"
