@@ -314,8 +314,8 @@ def test_copies_of_layers(library, way, index):
     dout = np.random.randn(*y.shape)
     used = make(layer)
     assert type(used) is type(layer)
-    assert list(vars(used)) == list(vars(layer))
-    equal(used.backward(dout.copy()), layer.backward(dout.copy()))
+    assert set(vars(used)) == set(vars(layer))
+    close(used.backward(dout.copy()), layer.backward(dout.copy()), scale=1.0)
     assert "common.layers" in type(layer).__module__
 
 

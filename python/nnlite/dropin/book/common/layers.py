@@ -259,18 +259,24 @@ class Convolution:
     @property
     def col(self) -> Any:
         """The windows of the last input as rows. Made when somebody looks: the kernels do without."""
-        if self._col is None and self.x is not None:
-            _, _, FH, FW = self.W.shape
-            self._col = im2col(self.x, FH, FW, self.stride, self.pad)
+        if self._col is None:
+            self._col = self._windows()
         return self._col
 
     @col.setter
     def col(self, value: Any) -> None:
         self._col = value
 
+    def _windows(self) -> Any:
+        if self.x is None:
+            return None
+        _, _, FH, FW = self.W.shape
+        return im2col(self.x, FH, FW, self.stride, self.pad)
+
     def __getstate__(self) -> dict[str, Any]:
         """The attributes, ``col`` among them, as a pickle of the NumPy library has them."""
-        return {name: value for name, value in vars(self).items() if name != "_col"} | {"col": self.col}
+        col = self._windows() if self._col is None else self._col
+        return {name: value for name, value in vars(self).items() if name != "_col"} | {"col": col}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         for name, value in state.items():
