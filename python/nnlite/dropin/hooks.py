@@ -29,7 +29,8 @@ class Finder(MetaPathFinder):
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         """What to load as ``fullname``; ``None``: not ours."""
-        if edits.shadowed(fullname.partition(".")[0]):
+        package = fullname.partition(".")[0]
+        if package not in PACKAGES or edits.shadowed(package):
             return None
         if fullname in PACKAGES:
             spec = importlib.machinery.ModuleSpec(fullname, _PackageLoader(), is_package=True)
