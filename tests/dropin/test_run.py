@@ -230,6 +230,39 @@ def test_kernels_on_another_device() -> None:
         np.testing.assert_array_equal(here, there)
 
 
+@pytest.mark.parametrize("float32", [False, True])
+def test_usual_networks_run_on_kernels_throughout(float32: bool) -> None:
+    x, t = np.random.rand(8, 1, 6, 6).astype(np.float32), np.arange(8) % 3
+    nnlite.dropin.install(float32=float32)
+    try:
+        layers, optimizer = import_module("common.layers"), import_module("common.optimizer")
+        make = import_module("common.multi_layer_net_extend").MultiLayerNetExtend
+        net = make(36, [7, 5], 3, activation="sigmoid", use_batchnorm=True, use_dropout=True, weight_decay_lambda=0.1)
+        for step in (optimizer.SGD(), optimizer.Adam()):
+            step.update(net.params, net.gradient(x.reshape(8, 36), t))
+        y = x
+        stack = [layers.Convolution(np.random.rand(4, 1, 3, 3), np.zeros(4)), layers.Relu(), layers.Pooling(2, 2)]
+        for layer in stack:
+            y = layer.forward(y)
+        for layer in reversed(stack):
+            y = layer.backward(y)
+        assert {name for name, record in calls.records.items() if record.formula} == set()
+        assert len(calls.records) >= 14
+    finally:
+        nnlite.dropin.uninstall()
+
+
+def test_the_reasons_that_are_kept_are_few() -> None:
+    nnlite.dropin.install()
+    try:
+        for i in range(50):
+            calls.call("other", lambda i=i: int(f"x{i}"), lambda: None)
+        assert len(calls.records["other"].reasons) == 21
+        assert sum(calls.records["other"].reasons.values()) == calls.records["other"].formula == 50
+    finally:
+        nnlite.dropin.uninstall()
+
+
 def idx(array: np.ndarray) -> bytes:
     header = bytes((0, 0, 8, array.ndim)) + b"".join(size.to_bytes(4, "big") for size in array.shape)
     return gzip.compress(header + array.tobytes())

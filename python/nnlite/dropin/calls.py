@@ -58,6 +58,7 @@ class UnsuitedError(Exception):
 options = Options()
 records: dict[str, Record] = {}
 
+_MOST_REASONS = 20  # texts may name sizes, which may be others each time
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -74,6 +75,8 @@ def call(name: str, compiled: Callable[[], R], formula: Callable[[], R]) -> R:
         result = compiled()
     except Exception as reason:
         text = str(reason) or type(reason).__name__
+        if text not in record.reasons and len(record.reasons) >= _MOST_REASONS:
+            text = "other reasons"
         record.reasons[text] = record.reasons.get(text, 0) + 1
     else:
         record.compiled += 1
