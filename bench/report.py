@@ -269,7 +269,7 @@ class Targets:
                 self._add(f"{label}, step over JAX", _ratio(row, self.name, ("jax",)), 1.2)
                 if label.startswith("SimpleConvNet"):
                     self._add(f"{label}, step over the book's NumPy", _ratio(row, self.name, ("numpy",)), 30, ".1f")
-            elif row["op"] == "dropin_gradient":
+            elif row["op"] == "dropin_gradient" and threads_of(self.name) > 1:
                 least = 20 if "ConvNet" in label else 2
                 ratio = _ratio(row, self.name, ("numpy",))
                 self._add(f"{label}, gradient over NumPy", ratio, least * 2 if "float32" in label else least, ".1f")
