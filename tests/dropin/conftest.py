@@ -58,11 +58,6 @@ def plain_library(monkeypatch: pytest.MonkeyPatch) -> Library:
         return Library("plain")
 
 
-def need_dropin() -> None:
-    if not hasattr(nnlite.dropin, "install"):
-        pytest.skip("nnlite.dropin has no install")
-
-
 @pytest.fixture(autouse=True)
 def seeded() -> Iterator[None]:
     """Programs draw from NumPy's global generator: the same numbers in every test, and no trace left."""
@@ -76,7 +71,6 @@ def seeded() -> Iterator[None]:
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Library]:
     """A library whose modules are those that ``import common`` finds during the test."""
     if request.param == "dropin":
-        need_dropin()
         forget()
         nnlite.dropin.install()
         try:
@@ -94,7 +88,6 @@ def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def both(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Library, Library]]:
     """(plain, drop-in), for comparisons of what the two make of the same call."""
-    need_dropin()
     plain = plain_library(monkeypatch)
     forget()
     nnlite.dropin.install()

@@ -19,12 +19,10 @@ import numpy as np
 import pytest
 
 import nnlite
-from nnlite import dropin
 
 HERE = Path(__file__).parent
 DATA = os.environ.get("NNLITE_DATA_DIR")
 HAS_MNIST = bool(DATA) and (Path(DATA) / "mnist").is_dir()
-HAS_DROPIN = importlib.util.find_spec("nnlite.dropin.__main__") is not None and hasattr(dropin, "install")
 NUMBER = re.compile(r"(?<![\w.])-?(?:\d+\.\d*(?:e[-+]?\d+)?|\d+e[-+]?\d+|nan|inf)")
 
 
@@ -195,7 +193,6 @@ def test_plainly(expected, program):
     assert list(saved) == program.saves
 
 
-@pytest.mark.skipif(not HAS_DROPIN, reason="nnlite.dropin has no __main__")
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_by_dropin(expected, folder, program):
     want, params = expected(program)
@@ -209,7 +206,6 @@ def test_by_dropin(expected, folder, program):
             np.testing.assert_allclose(saved[name][key], p, 1e-4, 1e-6)
 
 
-@pytest.mark.skipif(not HAS_DROPIN, reason="nnlite.dropin has no __main__")
 @pytest.mark.parametrize("path", ["ch05/train_neuralnet.py", "ch07/train_convnet.py"])
 def test_by_dropin_in_float32(expected, folder, path):
     """Losses near those of float64; accuracies may turn over on single images."""
@@ -220,7 +216,6 @@ def test_by_dropin_in_float32(expected, folder, path):
     assert got != want
 
 
-@pytest.mark.skipif(not HAS_DROPIN, reason="nnlite.dropin has no __main__")
 def test_a_failing_program_fails(folder):
     script = folder / "ch02" / "fails.py"
     script.write_text("import sys\nfrom common.layers import Relu\nprint(sys.argv[1:])\nRelu().forward(None)\n")

@@ -1,7 +1,7 @@
 #include "ops/dropin.h"
 
 #include "array.h"
-#include "windows.h"
+#include "conv2d_size.h"
 
 namespace nnlite {
 namespace {
@@ -13,26 +13,9 @@ py::array convolution(const py::object& x_object, const py::object& weight_objec
       bias(op, "bias", bias_object, 1, "(K,)");
   check_same_dtype(x, weight);
   check_same_dtype(x, bias);
-  check(weight[1] == x[1], op, ": x has ", x[1], " channels but weight expects ", weight[1]);
-  check(weight[2] >= 1 && weight[3] >= 1, op, ": weight must have a kernel of at least (1, 1)");
+  const Conv2dSize size =
+      conv2d_size(op, "x", x.shape(), "weight", weight.shape(), {stride, padding, py::int_(1), py::int_(1)});
   check_shape(bias, {weight[0]}, "weight");
-  const Windows w = windows(op, {x[2], x[3]}, {weight[2], weight[3]}, stride, padding);
-  const Conv2dSize size{x[0],
-                        x[1],
-                        x[2],
-                        x[3],
-                        weight[0],
-                        weight[2],
-                        weight[3],
-                        w.stride.first,
-                        w.stride.second,
-                        w.padding.first,
-                        w.padding.second,
-                        1,
-                        1,
-                        1,
-                        w.output.first,
-                        w.output.second};
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, {size.n, size.out_h, size.out_w, size.k});
     run([&, to = y.data()] { conv2d_forward_channels_last(size, x.as<T>(), weight.as<T>(), bias.as<T>(), to); });

@@ -140,14 +140,14 @@ def without(source: bytes, file: str, names: set[str]) -> ast.Module:
 
 def _homes() -> list[Path]:
     """The folder of the running script, unless that is an installed tool; and the current one."""
-    homes = [Path.cwd()]
+    homes = []
     script = getattr(sys.modules.get("__main__"), "__file__", None)
     if script:
         tools = [Path(sysconfig.get_path(name)).resolve() for name in ("stdlib", "purelib", "platlib", "scripts")]
         for place in (Path(os.path.abspath(script)).parent, Path(script).resolve().parent):
             if not any(place.is_relative_to(tool) for tool in tools):
                 homes.append(place)
-    return list(dict.fromkeys([*homes[1:], homes[0]]))
+    return list(dict.fromkeys([*homes, Path.cwd()]))
 
 
 def _resolve(entry: str) -> Path:

@@ -96,11 +96,6 @@ def _execute_ours(module: ModuleType) -> None:
     exec(compile(file.read_bytes(), str(file), "exec", dont_inherit=True), module.__dict__)
 
 
-def is_served(name: str) -> bool:
-    """Whether a module of this name comes from the hook, or is found through a package of it."""
-    return name.partition(".")[0] in PACKAGES
-
-
 def take_modules() -> dict[str, ModuleType]:
     """Remove the modules of the served packages from ``sys.modules``, and return them."""
-    return {name: sys.modules.pop(name) for name in list(sys.modules) if is_served(name)}
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.partition(".")[0] in PACKAGES}
