@@ -55,6 +55,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 1, 20, 41), (70, 1, 7, 6), {"stride": 2, "padding": 3}),
     ((2, 1, 20, 41), (70, 1, 4, 3), {"dilation": (1, 3)}),
     ((1, 3, 31, 18), (60, 3, 3, 3), {"padding": 1}),  # tiles of few rows
+    ((5, 65, 8, 32), (7, 65, 3, 3), {"padding": 1}),  # 585 products per output, half a block at a time; many tiles
+    ((5, 7, 8, 32), (65, 7, 3, 3), {"padding": 1}),  # the same per element of dx
 ]
 
 # x, kernel_size, options

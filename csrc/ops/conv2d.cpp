@@ -57,6 +57,13 @@ struct Window {
     const int64_t row = y % h.step * residue + y / h.step * pitch;
     return c * channel + row + (copies ? j * residues * residue : x % w.step * residues * residue + x / w.step);
   }
+  // About how many bytes of cache lines the taps of one channel and of `pixels` output pixels lie in.
+  template <class T>
+  int64_t span(int64_t pixels) const {
+    const bool rows_touch = pixels >= pitch;
+    const int64_t spans = planes * (rows_touch ? residues : h.taps), length = pixels + (rows_touch ? reach * pitch : 0);
+    return spans * (length * static_cast<int64_t>(sizeof(T)) + 64);
+  }
   // The place of output pixel (a, b), a counted from the window's first output row.
   int64_t pixel(int64_t a, int64_t b) const { return a * pitch + b; }
 
@@ -218,7 +225,8 @@ void pack_patches(const T* window, const Window& layout, const int64_t* taps, in
 }
 
 constexpr int64_t kWindowBytes = 256 << 10;
-constexpr int64_t kGrainWork = 1 << 20;  // multiply-adds that take about 10 us
+constexpr int64_t kNearBytes = 20 << 10;  // of a window, beside six rows of filters in L1
+constexpr int64_t kGrainWork = 1 << 20;   // multiply-adds that take about 10 us
 
 // Whether output rows can share what they load: tap row i + 1 of an output row is tap row i of the next one.
 bool rows_share(const Axis& h, const Axis& w) {
@@ -226,6 +234,27 @@ bool rows_share(const Axis& h, const Axis& w) {
     if (h.d[i] != h.d[i - 1] + 1) return false;
   }
   return h.step == 1 && w.step == 1;
+}
+
+// Filters in the order in which the kernel reads them: [chunk][panel][k][row].
+template <class T>
+void pack_filters(const T* filters, int64_t m, int64_t k, int64_t depth, T* to) {
+  const Parts panels(m, kMR);
+  parallel_for(0, panels.count, std::max<int64_t>(1, (1 << 14) / (kMR * k + 1)), [&](int64_t begin, int64_t end) {
+    each_chunk(k, depth, [&](const Chunk& chunk) {
+      const int64_t length = chunk.end - chunk.begin;
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t row = panels.first(i), rows = panels.size(i);
+        pack_transposed(filters + row * k + chunk.begin, k, rows, length, to + chunk.begin * m + row * length, rows,
+                        rows);
+      }
+    });
+  });
+}
+
+template <class T>
+Left<T> filter_panel(const T* packed, int64_t m, int64_t row, int64_t rows, const Chunk& chunk) {
+  return {packed + chunk.begin * (m - rows) + row * (chunk.end - chunk.begin), 1, rows};
 }
 
 // lattice_convolution with one output channel and rows that share, by shifted_rows.h.
@@ -298,21 +327,32 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
       for (int64_t s = 0; s < w.taps; ++s, ++i) taps[i] = layout.tap(c, r, s);
     }
   }
+  // What a tile reads of the window, it reads again for every panel of filters: it should stay in L1.
+  const int64_t per_tap = layout.span<T>(kNR) / std::max<int64_t>(1, h.taps * w.taps);
+  const int64_t depth = !packs && std::min(k, kBlock) * per_tap > kNearBytes ? kBlock / 2 : kBlock;
   const Scratch<int64_t> packed_taps(packs ? k + 1 : 1);
   for (int64_t i = 0; packs && i < k; ++i) packed_taps[i] = i * kNR;
   // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
   const int64_t work = n * m * std::max<int64_t>(k, 64) * pixels;  // short sums are bound by memory
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
   const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
+  // Worth it where every filter is read often.
+  const bool packs_filters = n * pixels >= 64 * kNR;
+  const Scratch<T> packed_filters(packs_filters ? m * k + 1 : 1);
+  for (int64_t i = 0; packs_filters && i < divisions.count; ++i) {
+    const int64_t first = divisions.first(i) * k;
+    pack_filters(filters + first, divisions.size(i), k, depth, packed_filters.get() + first);
+  }
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
     const Scratch<T> window(pieces.images * layout.image + kMostNV * W);
     const Scratch<T> packed(packs ? kNR * (k + 1) : 1);
-    T buffer[std::max(kMR * kNV, 4 * kMostNV) * W];
+    const Scratch<T> waiting(divisions.size(0) * kMostNV * W);
+    const Scratch<T> buffer(divisions.size(0) * kMostNV * W);
     for (int64_t p = begin; p < end; ++p) {
       const Piece piece(pieces, p / divisions.count);
-      const int64_t row0 = divisions.first(p % divisions.count);
-      const Parts panels(divisions.size(p % divisions.count), kMR);
+      const int64_t row0 = divisions.first(p % divisions.count), m0 = divisions.size(p % divisions.count);
+      const Parts panels(m0, kMR);
       const int64_t tile_width = packs ? kNV : tile_vectors(panels.size(0));
       if (k > 0) {
         for (int64_t i = 0; i < piece.images; ++i) {
@@ -341,16 +381,19 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
             }
           }
           const bool direct = lattice.dense() && !packs;
-          for (int64_t i = 0; i < panels.count; ++i) {
-            const int64_t row = row0 + panels.first(i), rows = panels.size(i);
-            Tile<T> tile{buffer, tile_width * W, columns, false, bias ? bias + row : nullptr, nullptr};
-            if (direct) {
-              tile.c = lattice.at(piece.n0 + image, row, piece.a0 * lattice.b + first);
-              tile.ld = lattice.channel;
+          T* const to = direct ? lattice.at(piece.n0 + image, row0, piece.a0 * lattice.b + first) : buffer.get();
+          const int64_t wide = tile_width * W, ld = direct ? lattice.channel : wide;
+          each_chunk(k, depth, [&](const Chunk& chunk) {
+            for (int64_t i = 0; i < panels.count; ++i) {
+              const int64_t above = panels.first(i), rows = panels.size(i), row = row0 + above;
+              const Left<T> left = packs_filters ? filter_panel(packed_filters.get() + row0 * k, m0, above, rows, chunk)
+                                                 : Left<T>{filters + row * k, k, 1};
+              micro_kernel_for<T, Gathered<T>>(rows, tiles.size(t))(
+                  chunk, left, right,
+                  {to + above * ld, ld, columns, waiting.get() + above * wide, bias ? bias + row : nullptr, nullptr});
             }
-            micro_kernel_for<T, Gathered<T>>(rows, tiles.size(t))(k, {filters + row * k, k, 1}, right, tile);
-            if (!direct) scatter(lattice, piece, row, rows, image * per_image + first, columns, buffer, tile_width * W);
-          }
+          });
+          if (!direct) scatter(lattice, piece, row0, m0, image * per_image + first, columns, to, wide);
         }
       }
     }

@@ -189,10 +189,13 @@ void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece pie
           const Strided<T> right = t < unpacked
                                        ? Strided<T>{b + k0 * s.n + column, s.n}
                                        : Strided<T>{packed.get() + (packs ? tiles.first(t) * W * kc : 0), vectors * W};
-          micro_kernel_for<T, Strided<T>>(rows, vectors)(
-              kc, left, right,
-              {c + row * s.n + column, s.n, std::min(vectors * W, s.n - column), k0 > 0, nullptr,
-               last && bias ? bias + column : nullptr});
+          const Tile<T> tile{c + row * s.n + column,        s.n, std::min(vectors * W, s.n - column), nullptr, nullptr,
+                             bias ? bias + column : nullptr};
+          each_chunk(kc, kBlock, [&](Chunk chunk) {
+            chunk.add = chunk.add || k0 > 0;
+            chunk.last = chunk.last && last;
+            micro_kernel_for<T, Strided<T>>(rows, vectors)(chunk, left, right, tile);
+          });
         }
       }
     }

@@ -74,16 +74,23 @@ struct Tile {
   T* c;
   int64_t ld;
   int64_t columns;    // of them only so many are stored
-  bool add;           // C holds the sum of earlier blocks
+  T* waiting;         // [row][NV * W]: the sums of a block between two chunks of it
   const T* row_bias;  // added last, per row or per column, or nullptr
   const T* column_bias;
 };
 
+// Some k of a product, all of one block.
+struct Chunk {
+  int64_t begin, end;
+  bool resumes, pauses;  // whether the block's sums are waiting, and whether they are to wait
+  bool add, last;        // whether C holds the total of earlier blocks, and whether the sum is complete
+};
+
 // Adds a block's sums to the tile. Between blocks C holds the totals.
 template <bool Whole, class T, int MR, int NV>
-static inline void finish_block(Vec<T> (&acc)[MR][NV], const Tile<T>& tile, bool first, bool last) {
+static inline void finish_block(Vec<T> (&acc)[MR][NV], const Chunk& chunk, const Tile<T>& tile) {
   constexpr int W = kLanes<T>;
-  const bool add = tile.add || !first, row_bias = last && tile.row_bias, column_bias = last && tile.column_bias;
+  const bool row_bias = chunk.last && tile.row_bias, column_bias = chunk.last && tile.column_bias;
 #pragma GCC unroll 4
   for (int v = 0; v < NV; ++v) {
     const Lanes lanes(0, tile.columns - v * W);
@@ -93,7 +100,7 @@ static inline void finish_block(Vec<T> (&acc)[MR][NV], const Tile<T>& tile, bool
     for (int i = 0; i < MR; ++i) {
       T* const p = tile.c + i * tile.ld + v * W;
       Vec<T> s = acc[i][v];
-      if (add) s = get(p) + s;
+      if (chunk.add) s = get(p) + s;
       if (row_bias) s = s + tile.row_bias[i];
       if (column_bias) s = s + bias;
       if constexpr (Whole) {
@@ -108,39 +115,56 @@ static inline void finish_block(Vec<T> (&acc)[MR][NV], const Tile<T>& tile, bool
 // The operands come by reference: copied onto the stack, they would be read back in wider pieces than they were
 // written, which waits until all stores to C before them have reached the cache.
 template <class T, int MR, int NV, class Right>
-static void micro_kernel(int64_t kc, const Left<T>& a, const Right& b, const Tile<T>& tile) {
+static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, const Tile<T>& tile) {
   constexpr int W = kLanes<T>;
-  const bool whole = tile.columns >= NV * W;
   const T* rows[MR];
   for (int i = 0; i < MR; ++i) {
     rows[i] = a.p + i * a.row;
-    for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
+    for (int v = 0; v < NV && !chunk.pauses; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
   }
-  for (int64_t k = 0;;) {
-    Vec<T> acc[MR][NV] = {};
-    const int64_t end = std::min(k + kBlock, kc);
-    for (; k < end; ++k) {
-      Vec<T> bk[NV];
-#pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) bk[v] = load(b.at(k, v));
+  Vec<T> acc[MR][NV] = {};
+  if (chunk.resumes) {
 #pragma GCC unroll 8
-      for (int i = 0; i < MR; ++i) {
-        const Vec<T> ai = broadcast(rows[i][k * a.step]);
+    for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
-        for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
-      }
+      for (int v = 0; v < NV; ++v) acc[i][v] = load(tile.waiting + (i * NV + v) * W);
     }
-    if (whole) {
-      finish_block<true, T, MR, NV>(acc, tile, end <= kBlock, end >= kc);
-    } else {
-      finish_block<false, T, MR, NV>(acc, tile, end <= kBlock, end >= kc);
+  }
+  for (int64_t k = chunk.begin; k < chunk.end; ++k) {
+    Vec<T> bk[NV];
+#pragma GCC unroll 4
+    for (int v = 0; v < NV; ++v) bk[v] = load(b.at(k, v));
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+      const Vec<T> ai = broadcast(rows[i][k * a.step]);
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
     }
-    if (end >= kc) return;
+  }
+  if (chunk.pauses) {
+#pragma GCC unroll 8
+    for (int i = 0; i < MR; ++i) {
+#pragma GCC unroll 4
+      for (int v = 0; v < NV; ++v) store(tile.waiting + (i * NV + v) * W, acc[i][v]);
+    }
+  } else if (tile.columns >= NV * W) {
+    finish_block<true, T, MR, NV>(acc, chunk, tile);
+  } else {
+    finish_block<false, T, MR, NV>(acc, chunk, tile);
+  }
+}
+
+// Calls f with the chunks of k in [0, kc), at least once: `depth` of them at a time, a divisor of kBlock.
+template <class F>
+static inline void each_chunk(int64_t kc, int64_t depth, F f) {
+  for (int64_t begin = 0; begin == 0 || begin < kc; begin += depth) {
+    const int64_t end = std::min(begin + depth, kc);
+    f(Chunk{begin, end, begin % kBlock != 0, end < kc && end % kBlock != 0, begin >= kBlock, end == kc});
   }
 }
 
 template <class T, class Right>
-using MicroKernel = void (*)(int64_t, const Left<T>&, const Right&, const Tile<T>&);
+using MicroKernel = void (*)(const Chunk&, const Left<T>&, const Right&, const Tile<T>&);
 
 // The micro-kernel for `rows` rows and `vectors` vectors of columns, at most tile_vectors(rows).
 template <class T, class Right, int MR = kMR, int NV = tile_vectors(MR)>
