@@ -33,6 +33,12 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 4, 6, 6), (6, 2, 3, 3), {"groups": 2, "padding": 1}),
     ((2, 5, 6, 6), (5, 1, 3, 3), {"groups": 5, "padding": 1}),
     ((2, 3, 7, 6), (6, 1, 3, 2), {"groups": 3, "stride": 2, "dilation": (1, 2), "padding": 1}),
+    ((1, 3, 40, 75), (3, 1, 3, 3), {"groups": 3, "padding": 1}),  # rows that roll, in several strips
+    ((2, 2, 12, 20), (2, 1, 7, 5), {"groups": 2, "padding": (3, 2)}),
+    ((1, 2, 13, 19), (2, 1, 9, 3), {"groups": 2, "padding": (4, 1)}),  # too many to roll
+    ((2, 3, 12, 15), (3, 1, 3, 3), {"groups": 3, "stride": 2, "padding": 1}),
+    ((1, 2, 17, 18), (2, 1, 3, 3), {"groups": 2, "stride": 5, "padding": 1}),
+    ((1, 2, 70, 125), (2, 1, 3, 3), {"groups": 2, "padding": 1}),  # bands of a plane
     ((1, 57, 5, 5), (3, 57, 3, 3), {}),  # 513 products per output
     ((1, 2, 6, 6), (57, 2, 3, 3), {"padding": 1}),  # 513 products per element of dx
     ((1, 2, 6, 6), (130, 2, 4, 4), {"stride": 2, "padding": 1}),  # 520 of 2,080 taps reach each element of dx

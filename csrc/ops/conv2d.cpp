@@ -1,5 +1,6 @@
 #include "ops/conv2d.h"
 
+#include <deque>
 #include <numeric>
 
 #include "lane_sum.h"
@@ -68,13 +69,13 @@ struct Window {
   int64_t pixel(int64_t a, int64_t b) const { return a * pitch + b; }
 
   // Fills one image's part, and up to a vector behind it, for output rows [a0, a0 + count) from a source (channels,
-  // h.size, w.size).
+  // h.size, w.size), after which as much is to follow soon where `more`.
   template <class T>
-  void fill(const T* source, int64_t a0, int64_t count, T* to) const {
+  void fill(const T* source, int64_t a0, int64_t count, T* to, bool more = false) const {
     for (int64_t c = 0; c < channels; ++c) {
       for (int64_t q = 0; q < planes; ++q) {
         // The next channel is on its way while this one is copied.
-        if (q == 0 && c + 1 < channels) prefetch(source + (c + 1) * h.size * w.size, a0, count);
+        if (q == 0 && (more || c + 1 < channels)) prefetch(source + (c + 1) * h.size * w.size, a0, count);
         for (int64_t p = 0; p < residues; ++p) {
           const int64_t y = a0 * h.step + p + h.least;
           const T* const line = source + (c * h.size + y) * w.size + (copies ? w.d[q] : q + w.least);
@@ -148,9 +149,14 @@ struct Lattice {
   int64_t step_h, step_w, first_h, first_w;
   int64_t a, b;  // its size
 
-  T* at(int64_t n, int64_t m, int64_t pixel) const {
-    const int64_t row = pixel / b, column = pixel % b;
+  T* at(int64_t n, int64_t m, int64_t row, int64_t column) const {
     return out + n * image + m * channel + (row * step_h + first_h) * width + column * step_w + first_w;
+  }
+  T* at(int64_t n, int64_t m, int64_t pixel) const { return at(n, m, pixel / b, pixel % b); }
+  Lattice from_channel(int64_t m) const {
+    Lattice lattice = *this;
+    lattice.out += m * channel;
+    return lattice;
   }
   // Whether consecutive pixels of an image are consecutive in memory.
   bool dense() const { return step_h == 1 && step_w == 1 && width == b; }
@@ -225,8 +231,10 @@ void pack_patches(const T* window, const Window& layout, const int64_t* taps, in
 }
 
 constexpr int64_t kWindowBytes = 256 << 10;
-constexpr int64_t kNearBytes = 20 << 10;  // of a window, beside six rows of filters in L1
-constexpr int64_t kGrainWork = 1 << 20;   // multiply-adds that take about 10 us
+constexpr int64_t kRollingBytes = 32 << 10;  // of one channel
+constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of filters in L1
+constexpr int64_t kMostPhases = 16;          // of a plane at a time
+constexpr int64_t kGrainWork = 1 << 20;      // multiply-adds that take about 10 us
 
 // Whether output rows can share what they load: tap row i + 1 of an output row is tap row i of the next one.
 bool rows_share(const Axis& h, const Axis& w) {
@@ -257,50 +265,96 @@ Left<T> filter_panel(const T* packed, int64_t m, int64_t row, int64_t rows, cons
   return {packed + chunk.begin * (m - rows) + row * (chunk.end - chunk.begin), 1, rows};
 }
 
-// lattice_convolution with one output channel and rows that share, by shifted_rows.h.
+// A lattice convolution with groups of one output channel, whose rows share, by shifted_rows.h. Plane i of the output
+// comes from `channels` planes of the source, i * channels and on, and from filter i % groups, (channels, h.taps,
+// w.taps). It is done in pieces: bands of a plane.
 template <class T>
-void one_channel_convolution(int64_t n, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
-                             const T* filter, const T* bias, const Lattice<T>& lattice) {
-  constexpr int W = kLanes<T>;
-  const int64_t taps = h.taps * w.taps, k = channels * taps;
-  const Scratch<T> weights(k + 1);
-  for (int64_t i = 0; i < k; ++i) weights[i / taps * taps + i % w.taps * h.taps + i / w.taps % h.taps] = filter[i];
-  const Parts columns(ceil_div(lattice.b, W), kSharedVectors);
-  const auto most_rows = [&](int64_t vectors) { return std::min<int64_t>(shared_rows(vectors), h.taps + 1); };
-  const int64_t per_pixel = std::max<int64_t>(1, channels) * static_cast<int64_t>(sizeof(T));
-  const Pieces pieces(n, lattice.a, lattice.b, kWindowBytes / per_pixel, most_rows(columns.size(0)));
-  const Window layout(h, w, channels, lattice.b, pieces.band, false);
-  const int64_t work = n * std::max<int64_t>(k, 64) * lattice.a * lattice.b;
-  const int64_t grain = std::max<int64_t>(1, pieces.count * kGrainWork / work);
-  parallel_for(0, pieces.count, grain, [&](int64_t begin, int64_t end) {
-    const Scratch<T> window(layout.image + kSharedVectors * W);
-    T totals[shared_rows(1) * kSharedVectors * W];
+class OneChannelConvolution {
+ public:
+  OneChannelConvolution(int64_t planes, int64_t groups, int64_t channels, Axis h, Axis w, const T* source,
+                        const T* filters, const T* bias, const Lattice<T>& lattice)
+      : planes_(planes),
+        groups_(groups),
+        channels_(channels),
+        h_(h),
+        w_(w),
+        source_(source),
+        bias_(bias),
+        lattice_(lattice),
+        columns_(ceil_div(lattice.b, kLanes<T>), rolls() ? rolling_vectors(static_cast<int>(h.taps)) : kSharedVectors),
+        pieces_(1, lattice.a, lattice.b,
+                (rolls() ? kRollingBytes : kWindowBytes) / (std::max<int64_t>(1, channels) * sizeof(T)),
+                most_rows(columns_.size(0))),
+        layout_(h, w, channels, lattice.b, pieces_.band, false),
+        weights_(groups * taps() + 1) {
+    for (int64_t i = 0; i < groups * taps(); ++i) {
+      const int64_t plane = h.taps * w.taps;
+      weights_[i / plane * plane + i % w.taps * h.taps + i / w.taps % h.taps] = filters[i];
+    }
+  }
+
+  int64_t per_plane() const { return pieces_.count; }
+  int64_t count() const { return planes_ * per_plane(); }
+  int64_t work() const { return count() * std::max<int64_t>(taps(), 64) * pieces_.band * lattice_.b; }
+
+  void run(int64_t begin, int64_t end) const {
+    const bool direct = lattice_.step_w == 1;
+    const Scratch<T> window(layout_.image + kSharedVectors * kLanes<T>);
+    const Scratch<T> buffer(direct ? 1 : pieces_.band * kSharedVectors * kLanes<T>);
     for (int64_t p = begin; p < end; ++p) {
-      const Piece piece(pieces, p);
-      for (int64_t image = piece.n0; image < piece.n0 + piece.images; ++image) {
-        if (k > 0) layout.fill(source + image * source_image, piece.a0, piece.rows, window.get());
-        for (int64_t t = 0; t < columns.count; ++t) {
-          check_interrupt();
-          const int64_t vectors = columns.size(t), column = columns.first(t) * W;
-          const int64_t width = std::min(vectors * W, lattice.b - column);
-          const Parts bands(piece.rows, most_rows(vectors));
-          for (int64_t band = 0; band < bands.count; ++band) {
-            const int64_t row = bands.first(band), rows = bands.size(band);
-            shifted_rows_kernel_for<T>(rows, vectors)(
-                {window.get() + layout.pixel(row, column), layout.channel, layout.pitch,
-                 w.taps > 1 ? w.d[1] - w.d[0] : 0, channels, h.taps, w.taps, weights.get()},
-                totals);
-            for (int64_t a = 0; a < rows; ++a) {
-              const T* const from = totals + a * vectors * W;
-              T* const to = lattice.at(image, 0, (piece.a0 + row + a) * lattice.b + column);
-              for (int64_t e = 0; e < width; ++e) to[e * lattice.step_w] = bias ? from[e] + *bias : from[e];
-            }
-          }
+      band(p / per_plane(), Piece(pieces_, p % per_plane()), p + per_plane() < end, window.get(),
+           direct ? nullptr : buffer.get());
+    }
+  }
+
+ private:
+  int64_t taps() const { return channels_ * h_.taps * w_.taps; }
+  bool rolls() const { return channels_ == 1 && taps() > 0 && h_.taps <= kRollingRows && taps() <= kBlock; }
+  int64_t most_rows(int64_t vectors) const { return std::min<int64_t>(shared_rows(vectors), h_.taps + 1); }
+
+  // One piece of a plane, by way of the buffer where output pixels do not follow one another in memory.
+  void band(int64_t plane, const Piece& piece, bool more, T* window, T* buffer) const {
+    constexpr int W = kLanes<T>;
+    const int64_t group = plane % groups_, ld = lattice_.step_h * lattice_.width;
+    if (taps() > 0) layout_.fill(source_ + plane * channels_ * h_.size * w_.size, piece.a0, piece.rows, window, more);
+    for (int64_t t = 0; t < columns_.count; ++t) {
+      check_interrupt();
+      const int64_t vectors = columns_.size(t), column = columns_.first(t) * W, wide = vectors * W;
+      const int64_t width = std::min(wide, lattice_.b - column);
+      const Parts bands(piece.rows, rolls() ? piece.rows : most_rows(vectors));
+      for (int64_t i = 0; i < bands.count; ++i) {
+        const int64_t rows = bands.size(i);
+        T* const to = lattice_.at(0, plane, piece.a0 + bands.first(i), column);
+        const ShiftedRows<T> in{window + layout_.pixel(bands.first(i), column),
+                                layout_.channel,
+                                layout_.pitch,
+                                w_.taps > 1 ? w_.d[1] - w_.d[0] : 0,
+                                channels_,
+                                h_.taps,
+                                w_.taps,
+                                weights_.get() + group * taps()};
+        const OutputRows<T> out{buffer ? buffer : to, buffer ? wide : ld, width, bias_ ? bias_ + group : nullptr};
+        if (rolls()) {
+          rolling_rows_kernel_for<T>(h_.taps, vectors)(in, rows, out);
+        } else {
+          shifted_rows_kernel_for<T>(rows, vectors)(in, out);
+        }
+        for (int64_t a = 0; a < rows && buffer; ++a) {
+          for (int64_t e = 0; e < width; ++e) to[a * ld + e * lattice_.step_w] = buffer[a * wide + e];
         }
       }
     }
-  });
-}
+  }
+
+  const int64_t planes_, groups_, channels_;
+  const Axis h_, w_;
+  const T *const source_, *const bias_;
+  const Lattice<T> lattice_;
+  const Parts columns_;
+  const Pieces pieces_;
+  const Window layout_;
+  const Scratch<T> weights_;
+};
 
 // The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
 // by (channel, i, j).
@@ -311,9 +365,6 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   constexpr int64_t kNR = kNV * W;
   const int64_t k = channels * h.taps * w.taps, pixels = lattice.a * lattice.b;
   if (n == 0 || m == 0 || pixels == 0) return;
-  if (m == 1 && rows_share(h, w)) {
-    return one_channel_convolution(n, channels, h, w, source, source_image, filters, bias, lattice);
-  }
   const bool copies = lattice.b % W != 0;
   const int64_t per_pixel = std::max<int64_t>(1, channels * (copies ? w.taps : 1)) * static_cast<int64_t>(sizeof(T));
   const Pieces pieces(n, lattice.a, lattice.b, std::clamp<int64_t>(kWindowBytes / per_pixel, 2 * kNR, 4096),
@@ -409,12 +460,17 @@ void forward(const Conv2dSize& size, const T* x, const T* weight, const T* bias,
   for (int64_t i = 0; i < size.s; ++i) ds[i] = i * size.dilation_w - size.padding_w;
   const Axis h = make_axis(size.r, size.stride_h, dr.get(), size.h),
              w = make_axis(size.s, size.stride_w, ds.get(), size.w);
+  const Lattice<T> lattice{y, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0, size.out_h, size.out_w};
+  if (m == 1 && rows_share(h, w) && size.n * out_plane > 0) {
+    const OneChannelConvolution<T> convolution(size.n * size.k, size.k, channels, h, w, x, weight, bias, lattice);
+    const int64_t grain = convolution.count() * kGrainWork / convolution.work();
+    parallel_for(0, convolution.count(), std::max<int64_t>(1, grain),
+                 [&](int64_t begin, int64_t end) { convolution.run(begin, end); });
+    return;
+  }
   for (int64_t g = 0; g < size.groups; ++g) {
-    const T* const filters = weight + g * m * k;
-    lattice_convolution<T>(size.n, m, channels, h, w, x + g * channels * plane, size.c * plane, filters,
-                           bias ? bias + g * m : nullptr,
-                           Lattice<T>{y + g * m * out_plane, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0,
-                                      size.out_h, size.out_w});
+    lattice_convolution<T>(size.n, m, channels, h, w, x + g * channels * plane, size.c * plane, weight + g * m * k,
+                           bias ? bias + g * m : nullptr, lattice.from_channel(g * m));
   }
 }
 
@@ -433,36 +489,95 @@ struct Reached {
   int64_t count = 0;
 };
 
+// The lattice over dy for one residue (ph, pw) of (h, w) modulo the stride.
+template <class T>
+struct Phase {
+  Phase(const Conv2dSize& size, const T* weight, T* dx, int64_t ph, int64_t pw)
+      : rows(size.r, ph, size.stride_h, size.padding_h, size.dilation_h),
+        columns(size.s, pw, size.stride_w, size.padding_w, size.dilation_w),
+        h(make_axis(rows.count, 1, rows.d.get(), size.out_h)),
+        w(make_axis(columns.count, 1, columns.d.get(), size.out_w)),
+        filters(weight_count(size) + 1),
+        lattice{dx,
+                size.c * size.h * size.w,
+                size.h * size.w,
+                size.w,
+                size.stride_h,
+                size.stride_w,
+                ph,
+                pw,
+                ceil_div(size.h - ph, size.stride_h),
+                ceil_div(size.w - pw, size.stride_w)} {
+    const int64_t channels = size.c / size.groups, m = size.k / size.groups, each = m * h.taps * w.taps;
+    parallel_for(0, size.c, std::max<int64_t>(1, (1 << 14) / (each + 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t c = begin; c < end; ++c) {
+        T* to = filters.get() + c * each;
+        for (int64_t k = c / channels * m; k < (c / channels + 1) * m; ++k) {
+          const T* const tap = weight + (k * channels + c % channels) * size.r * size.s;
+          for (int64_t i = 0; i < rows.count; ++i) {
+            for (int64_t j = 0; j < columns.count; ++j) *to++ = tap[rows.tap[i] * size.s + columns.tap[j]];
+          }
+        }
+      }
+    });
+  }
+
+  Reached rows, columns;
+  Axis h, w;
+  Scratch<T> filters;  // turned: row c holds (k, i, j) of its group for the taps that reach
+  Lattice<T> lattice;
+
+ private:
+  int64_t weight_count(const Conv2dSize& size) const { return size.c * (size.k / size.groups) * h.taps * w.taps; }
+};
+
+// One channel per group: all residues of a plane are done while it is in cache.
+template <class T>
+void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
+  struct Part {
+    Part(const Conv2dSize& size, const T* dy, const T* weight, T* dx, int64_t ph, int64_t pw)
+        : phase(size, weight, dx, ph, pw),
+          convolution(size.n * size.c, size.c, size.k / size.groups, phase.h, phase.w, dy, phase.filters.get(), nullptr,
+                      phase.lattice) {}
+    Phase<T> phase;
+    OneChannelConvolution<T> convolution;
+  };
+  std::deque<Part> parts;
+  int64_t work = 0, count = size.n * size.c;
+  for (int64_t ph = 0; ph < std::min(size.stride_h, size.h); ++ph) {
+    for (int64_t pw = 0; pw < std::min(size.stride_w, size.w); ++pw) {
+      work += parts.emplace_back(size, dy, weight, dx, ph, pw).convolution.work();
+    }
+  }
+  // A single residue can be divided further.
+  const int64_t pieces = parts.size() == 1 ? parts[0].convolution.per_plane() : 1;
+  count *= pieces;
+  parallel_for(0, count, std::max<int64_t>(1, count * kGrainWork / work), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      for (const Part& part : parts) {
+        const int64_t each = part.convolution.per_plane() / pieces;
+        part.convolution.run(i * each, (i + 1) * each);
+      }
+    }
+  });
+}
+
 template <class T>
 void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
-  const int64_t channels = size.c / size.groups, m = size.k / size.groups, filter = size.r * size.s;
-  const int64_t out_plane = size.out_h * size.out_w, plane = size.h * size.w;
-  for (int64_t ph = 0; ph < std::min(size.stride_h, size.h); ++ph) {
-    const Reached rows(size.r, ph, size.stride_h, size.padding_h, size.dilation_h);
-    const Axis h = make_axis(rows.count, 1, rows.d.get(), size.out_h);
-    for (int64_t pw = 0; pw < std::min(size.stride_w, size.w); ++pw) {
-      const Reached columns(size.s, pw, size.stride_w, size.padding_w, size.dilation_w);
-      const Axis w = make_axis(columns.count, 1, columns.d.get(), size.out_w);
-      const int64_t taps = rows.count * columns.count;
-      const Scratch<T> turned(channels * m * taps + 1);
+  const int64_t channels = size.c / size.groups, m = size.k / size.groups;
+  const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
+  if (size.n * size.c * size.h * size.w == 0) return;
+  if (channels == 1 && size.dilation_h == 1 && phases_h * phases_w <= kMostPhases) {
+    return backward_data_of_planes(size, dy, weight, dx);
+  }
+  for (int64_t ph = 0; ph < phases_h; ++ph) {
+    for (int64_t pw = 0; pw < phases_w; ++pw) {
+      const Phase<T> phase(size, weight, dx, ph, pw);
       for (int64_t g = 0; g < size.groups; ++g) {
-        // The filters of this lattice, turned: row c holds (m, i, j) for the taps that reach it.
-        const T* const filters = weight + g * m * channels * filter;
-        parallel_for(0, channels, std::max<int64_t>(1, (1 << 14) / (m * taps + 1)), [&](int64_t begin, int64_t end) {
-          for (int64_t c = begin; c < end; ++c) {
-            T* to = turned.get() + c * m * taps;
-            for (int64_t k = 0; k < m; ++k) {
-              const T* const tap = filters + (k * channels + c) * filter;
-              for (int64_t i = 0; i < rows.count; ++i) {
-                for (int64_t j = 0; j < columns.count; ++j) *to++ = tap[rows.tap[i] * size.s + columns.tap[j]];
-              }
-            }
-          }
-        });
-        lattice_convolution<T>(
-            size.n, channels, m, h, w, dy + g * m * out_plane, size.k * out_plane, turned.get(), nullptr,
-            Lattice<T>{dx + g * channels * plane, size.c * plane, plane, size.w, size.stride_h, size.stride_w, ph, pw,
-                       ceil_div(size.h - ph, size.stride_h), ceil_div(size.w - pw, size.stride_w)});
+        lattice_convolution<T>(size.n, channels, m, phase.h, phase.w, dy + g * m * size.out_h * size.out_w,
+                               size.k * size.out_h * size.out_w,
+                               phase.filters.get() + g * channels * m * phase.h.taps * phase.w.taps, nullptr,
+                               phase.lattice.from_channel(g * channels));
       }
     }
   }

@@ -22,15 +22,6 @@ constexpr int kSharedVectors = 3;
 constexpr int shared_rows(int64_t vectors) { return vectors == 3 ? 4 : 6; }
 #endif
 
-// The source of a tile of output pixels and the taps it is multiplied with.
-template <class T>
-struct ShiftedRows {
-  const T* source;            // tap (0, 0, 0) of output pixel (0, 0); one output pixel further is one element further
-  int64_t channel, row, tap;  // distances between channels, rows (of outputs and of taps) and taps of a row
-  int64_t channels, r, s;     // numbers of taps
-  const T* weights;           // [channel][j][i]
-};
-
 // Calls f with the numbers [First, End) as constants: accumulators stay in registers only if no variable indexes them.
 template <int First, int End, class F>
 [[gnu::always_inline]] static inline void each(F f) {
@@ -40,6 +31,38 @@ template <int First, int End, class F>
   }
 }
 #define NNLITE_INLINE __attribute__((always_inline))
+
+// The source of a tile of output pixels and the taps it is multiplied with.
+template <class T>
+struct ShiftedRows {
+  const T* source;            // tap (0, 0, 0) of output pixel (0, 0); one output pixel further is one element further
+  int64_t channel, row, tap;  // distances between channels, rows (of outputs and of taps) and taps of a row
+  int64_t channels, r, s;     // numbers of taps
+  const T* weights;           // [channel][j][i]
+};
+
+// Where a tile of output pixels goes: rows `ld` apart, of which `width` elements are written. Nothing is added for a
+// bias of nullptr.
+template <class T>
+struct OutputRows {
+  T* p;
+  int64_t ld, width;
+  const T* bias;
+
+  template <int NV>
+  [[gnu::always_inline]] void put(int64_t row, const Vec<T> (&y)[NV]) const {
+    constexpr int W = kLanes<T>;
+    each<0, NV>([&](auto e) NNLITE_INLINE {
+      const Vec<T> sum = bias ? y[e] + *bias : y[e];
+      T* const to = p + row * ld + e * W;
+      if ((e + 1) * W <= width) {
+        store(to, sum);
+      } else {
+        store(to, sum, Lanes(0, width - e * W));
+      }
+    });
+  }
+};
 
 template <class T, int Rows, int NV>
 struct SharingRows {
@@ -78,23 +101,25 @@ struct SharingRows {
 
   // All rows take taps [from, to) of channel c.
   NNLITE_INLINE void taps(int64_t c, int64_t from, int64_t to) {
-    for (int64_t t = from; t < to; ++t) {
-      const int64_t i = t / in.s, j = t % in.s;
-      const T* x = in.source + c * in.channel + i * in.row + j * in.tap;
-      const Vec<T> weight = broadcast(in.weights[c * in.r * in.s + j * in.r + i]);
-      each<0, Rows>([&](auto a) NNLITE_INLINE {
-        each<0, NV>([&](auto e) NNLITE_INLINE { acc[a][e] = fma(weight, load(x + e * W), acc[a][e]); });
-        x += in.row;
-      });
+    for (int64_t i = from / in.s, j = from % in.s; from < to; ++i, j = 0) {
+      for (; j < in.s && from < to; ++j, ++from) {
+        const T* x = in.source + c * in.channel + i * in.row + j * in.tap;
+        const Vec<T> weight = broadcast(in.weights[c * in.r * in.s + j * in.r + i]);
+        each<0, Rows>([&](auto a) NNLITE_INLINE {
+          each<0, NV>([&](auto e) NNLITE_INLINE { acc[a][e] = fma(weight, load(x + e * W), acc[a][e]); });
+          x += in.row;
+        });
+      }
     }
   }
 };
 
-// Rows x NV vectors of output pixels, to totals[row][NV * W]. Rows is at most r + 1.
+// Rows x NV vectors of output pixels. Rows is at most r + 1.
 template <class T, int Rows, int NV>
-static void shifted_rows_kernel(const ShiftedRows<T>& in, T* totals) {
+static void shifted_rows_kernel(const ShiftedRows<T>& in, const OutputRows<T>& out) {
   constexpr int W = kLanes<T>;
   const int64_t filter = in.r * in.s, all = in.channels * filter;
+  T totals[Rows * NV * W] = {};
   for (int64_t k = 0;;) {
     SharingRows<T, Rows, NV> rows{in, {}};
     const bool first = k == 0;
@@ -118,18 +143,71 @@ static void shifted_rows_kernel(const ShiftedRows<T>& in, T* totals) {
       k = end;
     }
     each<0, Rows>([&](auto a) NNLITE_INLINE {
+      T* const earlier = totals + a * NV * W;
       each<0, NV>([&](auto e) NNLITE_INLINE {
-        T* const total = totals + (a * NV + e) * W;
-        store(total, first ? rows.acc[a][e] : load(total) + rows.acc[a][e]);
+        if (!first) rows.acc[a][e] = load(earlier + e * W) + rows.acc[a][e];
+        if (k < all) store(earlier + e * W, rows.acc[a][e]);
       });
+      if (k >= all) out.put(a, rows.acc[a]);
     });
     if (k >= all) return;
   }
 }
+
+// `rows` rows x NV vectors of output pixels from one channel and R rows of taps (R * s <= kBlock). With so few taps a
+// tile of rows would hardly begin to share before it ends. So the rows roll: source row y is added to the R output rows
+// that it reaches, then the first of them is complete, and its accumulators begin the next one.
+template <class T, int R, int NV>
+static void rolling_rows_kernel(const ShiftedRows<T>& in, int64_t rows, const OutputRows<T>& out) {
+  constexpr int W = kLanes<T>;
+  const int64_t s = in.s, tap = in.tap, pitch = in.row;
+  const T *const source = in.source, *const weights = in.weights;
+  Vec<T> acc[R][NV] = {};  // output row a in acc[a % R]
+  for (int64_t y = 0, end = rows + R - 1; y < end;) {
+    each<0, R>([&](auto phase) NNLITE_INLINE {
+      if (y == end) return;
+      each<0, NV>([&](auto e) NNLITE_INLINE { acc[phase][e] = Vec<T>{}; });
+      const T *x = source + y * pitch, *w = weights;
+      for (int64_t j = 0; j < s; ++j, x += tap, w += R) {
+        Vec<T> v[NV];
+        each<0, NV>([&](auto e) NNLITE_INLINE { v[e] = load(x + e * W); });
+        each<0, R>([&](auto i) NNLITE_INLINE {
+          const Vec<T> weight = broadcast(w[i]);
+          each<0, NV>([&](auto e) NNLITE_INLINE {
+            auto& sum = acc[(phase + R - i) % R][e];
+            sum = fma(weight, v[e], sum);
+          });
+        });
+      }
+      ++y;
+      if (y >= R) out.put(y - R, acc[(phase + 1) % R]);
+    });
+  }
+}
 #undef NNLITE_INLINE
 
+// So many vectors that the accumulators of R rows, the source's and a weight have registers.
+constexpr int kRollingRows = 7;
+constexpr int rolling_vectors(int r) {
+  return r <= 3 ? kSharedVectors : r <= 6 ? kSharedVectors - 1 : kSharedVectors - 2;
+}
+
 template <class T>
-using ShiftedRowsKernel = void (*)(const ShiftedRows<T>&, T*);
+using RollingRowsKernel = void (*)(const ShiftedRows<T>&, int64_t, const OutputRows<T>&);
+
+template <class T, int R = kRollingRows, int NV = rolling_vectors(R)>
+static RollingRowsKernel<T> rolling_rows_kernel_for(int64_t r, int64_t vectors) {
+  if constexpr (R > 1) {
+    if (r < R) return rolling_rows_kernel_for<T, R - 1>(r, vectors);
+  }
+  if constexpr (NV > 1) {
+    if (vectors < NV) return rolling_rows_kernel_for<T, R, NV - 1>(r, vectors);
+  }
+  return rolling_rows_kernel<T, R, NV>;
+}
+
+template <class T>
+using ShiftedRowsKernel = void (*)(const ShiftedRows<T>&, const OutputRows<T>&);
 
 template <class T, int NV = kSharedVectors, int Rows = shared_rows(NV)>
 static ShiftedRowsKernel<T> shifted_rows_kernel_for(int64_t rows, int64_t vectors) {
