@@ -47,6 +47,23 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     ((1, 1, 1, 2), 3, 2, 1),
     ((2, 2, 5, 6), 2, 2, 1),
     ((1, 2, 5, 6), 2, 2**40, 1),  # places on an axis do not fit into 32 bits
+    ((1, 2, 5, 12), 2, (2**40, 1), 1),
+    ((2, 0, 6, 20), 2, None, 0),
+    ((2, 2, 5, 21), 2, 2, 1),
+    ((2, 3, 9, 16), (3, 2), (2, 1), (1, 0)),
+    # Few windows in a row, or long strides: several planes in a vector.
+    ((0, 3, 8, 8), 4, None, 0),
+    ((1, 1, 8, 8), 8, None, 0),
+    ((1, 5, 8, 8), 4, None, 0),
+    ((3, 13, 8, 8), 8, None, 0),  # more planes than a vector, and some left over
+    ((3, 11, 8, 8), 7, 1, 0),
+    ((2, 16, 7, 7), 7, None, 0),  # whole vectors of planes, but not of elements
+    ((1, 17, 4, 5), (4, 3), (1, 2), (2, 1)),
+    ((5, 7, 10, 10), 5, 3, 2),
+    ((5, 7, 9, 11), (2, 3), (5, 4), 0),  # gaps between windows
+    ((1, 18, 2, 1), 9, 1, 4),  # windows larger than a plane
+    ((1, 20, 40, 120), (3, 4), (1, 4), (1, 2)),  # few rows at a time
+    ((1, 18, 90, 100), (2, 3), (5, 4), 0),  # rows of which none lies in a window
 ]
 GLOBAL_CASES = [
     (1, 1, 1, 1),

@@ -1,6 +1,7 @@
 #include "ops/pool2d.h"
 
 #include "lane_sum.h"
+#include "ops/gemm_core.h"
 #include "parallel.h"
 #include "simd.h"
 #include "workspace.h"
@@ -13,9 +14,9 @@ int64_t plane_grain(int64_t size) { return std::max<int64_t>(1, (1 << 14) / std:
 
 // Max and average pooling work on bands: some rows of windows (forward) or of elements (backward) of one plane, or
 // several small planes whole. What lies under the windows is first written apart by phase, the remainder of its row and
-// column by the stride, with a border for the padding. Then tap t of all windows of a band is one run of memory for any
-// stride, and vectors run over columns, rows and planes alike; what they compute between the rows is left behind.
-// Backward does the same in the opposite direction.
+// column by the stride, with a border for the padding. Then tap t of all windows of a band is one run of memory, and
+// vectors run over columns, rows and planes alike; what they compute between the rows is left behind. Backward does the
+// same in the opposite direction. Rows of few windows or of long steps have ways of their own: see over_planes.
 
 // Elements of a band: its scratch memory stays in cache.
 constexpr int64_t kBand = 4096;
@@ -47,8 +48,6 @@ class Bands {
  private:
   int64_t all_rows_, each_, size_;
 };
-
-int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // These three copy whole vectors if the array with the row goes on for `room` elements: what is written behind a row is
 // written again with the next one. Scratch memory has the room.
@@ -132,17 +131,15 @@ class Taps {
         w_(w),
         border_(border),
         phases_h_(std::min(h.stride, h.kernel)),
-        phases_w_(w.stride == 2 ? 2 : std::min(w.stride, w.kernel)),
+        phases_w_(w.stride),
         height_(bands.rows + (h.kernel - 1) / h.stride),
         pitch_(w.windows + (w.kernel - 1) / w.stride),
         used_(std::min(w.size, w.element(w.windows - 1, w.kernel))),
         room_((bands.group * height_ + 1) * pitch_ + 2 * kLanes<T>),
-        left_(phases_w_),
-        right_(phases_w_),
         data_(phases_h_ * phases_w_ * room_) {
     for (int64_t p = 0; p < phases_w_; ++p) {
-      left_[p] = p < w.padding ? quotient_up(w.padding - p, w.stride) : 0;
-      right_[p] = quotient_up(used_ + w.padding - p, w.stride);
+      left_[p] = p < w.padding ? ceil_div(w.padding - p, w.stride) : 0;
+      right_[p] = ceil_div(used_ + w.padding - p, w.stride);
     }
     for (int64_t r = 0; r < h.kernel; ++r) {
       for (int64_t s = 0; s < w.kernel; ++s) {
@@ -161,8 +158,8 @@ class Taps {
       const T* const plane = x + (b.plane + k) * h_.size * w_.size;
       for (int64_t q = 0; q < phases_h_; ++q) {
         const int64_t rows = b.rows + (h_.kernel - 1 - q) / h_.stride, top = h_.element(b.row, q);
-        const int64_t first = std::min(rows, top < 0 ? quotient_up(-top, h_.stride) : 0);
-        const int64_t last = std::clamp(quotient_up(std::max<int64_t>(0, h_.size - top), h_.stride), first, rows);
+        const int64_t first = std::min(rows, top < 0 ? ceil_div(-top, h_.stride) : 0);
+        const int64_t last = std::clamp(ceil_div(std::max<int64_t>(0, h_.size - top), h_.stride), first, rows);
         read_rows(plane + (top + first * h_.stride) * w_.size, x_end, last - first, phase(q, 0) + place(k, first));
         for (int64_t p = 0; p < phases_w_; ++p) {
           write_border(phase(q, p) + place(k, 0), rows, pitch_, first, last, left_[p], right_[p], border_);
@@ -193,16 +190,10 @@ class Taps {
     if (w_.stride == 1) {
       each_row(from, step, rows, to,
                [=, n = used_](const T* row, T* line) { copy_row(row, n, end - row, line + shift); });
-    } else if (w_.stride == 2) {
+    } else {
       const int64_t even = shift % 2 * room_ + shift / 2, odd = (shift + 1) % 2 * room_ + (shift + 1) / 2;
       each_row(from, step, rows, to,
                [=, n = used_](const T* row, T* line) { split_row(row, n, end - row, line + even, line + odd); });
-    } else {
-      each_row(from, step, rows, to, [this](const T* row, T* line) {
-        for (int64_t p = 0; p < phases_w_; ++p) {
-          for (int64_t i = left_[p]; i < right_[p]; ++i) line[p * room_ + i] = row[w_.element(i, p)];
-        }
-      });
     }
   }
 
@@ -214,7 +205,7 @@ class Taps {
   WindowAxis h_, w_;
   T border_;
   int64_t phases_h_, phases_w_, height_, pitch_, used_, room_;
-  Scratch<int64_t> left_, right_;  // where the elements of a row lie, for each phase
+  int64_t left_[2], right_[2];  // where the elements of a row lie, for each phase
   Scratch<T> data_;
 };
 
@@ -279,21 +270,151 @@ void with_division(int64_t size, F f) {
   }
 }
 
-// A window of -Inf alone keeps its first tap, but its run may begin with the border, which is -Inf too.
+// The first tap inside the plane: what a window of -Inf alone keeps.
+int32_t first_tap(WindowAxis h, WindowAxis w, int64_t oh, int64_t ow) {
+  return static_cast<int32_t>(std::max<int64_t>(0, -h.element(oh, 0)) * w.kernel +
+                              std::max<int64_t>(0, -w.element(ow, 0)));
+}
+
+// The run of a window of -Inf alone may begin with the border, which is -Inf too.
 template <class T>
 void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, int32_t* index) {
-  const int64_t few = std::min(w.windows, quotient_up(w.padding, w.stride));
+  const int64_t few = std::min(w.windows, ceil_div(w.padding, w.stride));
   for (int64_t k = 0; k < b.planes; ++k) {
     for (int64_t oh = b.row; oh < b.row + b.rows; ++oh) {
-      const int64_t row = ((b.plane + k) * h.windows + oh) * w.windows, r = std::max<int64_t>(0, -h.element(oh, 0));
-      const int64_t last = row + (r > 0 ? w.windows : few);
+      const int64_t row = ((b.plane + k) * h.windows + oh) * w.windows;
+      const int64_t last = row + (h.element(oh, 0) < 0 ? w.windows : few);
       for (int64_t i = row; i < last; ++i) {
-        if (y[i] == static_cast<T>(-__builtin_inf())) {
-          index[i] = static_cast<int32_t>(r * w.kernel + std::max<int64_t>(0, -w.element(i - row, 0)));
-        }
+        if (y[i] == static_cast<T>(-__builtin_inf())) index[i] = first_tap(h, w, oh, i - row);
       }
     }
   }
+}
+
+// Whether vectors run over planes: where a row has few windows, most of a run of taps would be border, and where the
+// stride is long, rows would be written apart element by element. Transposing W planes is faster, even with lanes to
+// spare.
+bool over_planes(WindowAxis w) { return w.windows <= 8 || w.stride > 2; }
+
+// Rows [first, last) of W planes side by side: element i of all of them is one vector.
+template <class T>
+struct SideBySide {
+  // Calls f(vector, tap) for the taps of window (oh, ow) in these rows, in ascending order.
+  template <class F>
+  void each_tap(int64_t oh, int64_t ow, F f) const {
+    const int64_t row = h.element(oh, 0), column = w.element(ow, 0);
+    const int64_t top = std::max<int64_t>(0, first - row), bottom = std::min(h.kernel, last - row);
+    const int64_t left = std::max<int64_t>(0, -column), right = std::min(w.kernel, w.size - column);
+    for (int64_t r = top; r < bottom; ++r) {
+      for (int64_t s = left; s < right; ++s) {
+        f(data + ((row + r - first) * w.size + column + s) * kLanes<T>, r * w.kernel + s);
+      }
+    }
+  }
+  WindowAxis h, w;
+  int64_t first, last;
+  T* data;
+};
+
+// Calls f(rows, oh, ow, n, i) for every window of every plane, n <= W planes at a time: the window's result for the
+// first of them is element i, and for each next one h.windows * w.windows elements on.
+template <class T, class F>
+void each_window(const T* x, int64_t planes, WindowAxis h, WindowAxis w, F f) {
+  constexpr int W = kLanes<T>;
+  const Bands bands(ceil_div(planes, W), h.windows, std::min(h.stride, h.size) * w.size * W);
+  parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
+    const Scratch<T> data(std::min(h.size, (bands.rows - 1) * h.stride + h.kernel) * w.size * W);
+    for (int64_t i = begin; i < end; ++i) {
+      const Band b = bands[i];
+      const int64_t first = std::max<int64_t>(0, h.element(b.row, 0));
+      const int64_t last = std::min(h.size, h.element(b.row + b.rows - 1, h.kernel));
+      const SideBySide<T> rows{h, w, first, last, data.get()};
+      for (int64_t k = b.plane; k < b.plane + b.planes; ++k) {
+        const int64_t plane = k * W, n = std::min<int64_t>(W, planes - plane);
+        pack_transposed(x + (plane * h.size + first) * w.size, h.size * w.size, n, (last - first) * w.size, data.get(),
+                        W, W);
+        for (int64_t oh = b.row; oh < b.row + b.rows; ++oh) {
+          for (int64_t ow = 0; ow < w.windows; ++ow) f(rows, oh, ow, n, (plane * h.windows + oh) * w.windows + ow);
+        }
+      }
+    }
+  });
+}
+
+template <class V, class R>
+void spread(V lanes, int64_t n, int64_t apart, R* to) {
+  for (int64_t i = 0; i < n; ++i) to[i * apart] = static_cast<R>(lanes[i]);
+}
+
+template <class T>
+void max_forward_over_planes(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+  each_window(x, planes, h, w, [=](const SideBySide<T>& rows, int64_t oh, int64_t ow, int64_t n, int64_t i) {
+    Vec<T> best = broadcast(static_cast<T>(-__builtin_inf()));
+    TapVec<T> winner = TapVec<T>{} + first_tap(h, w, oh, ow);
+    rows.each_tap(oh, ow, [&](const T* p, int64_t tap) {
+      const Vec<T> v = load(p);
+      const TapVec<T> wins = ~(v <= best) & (best == best);
+      best = wins ? v : best;
+      winner = wins ? TapVec<T>{} + static_cast<int32_t>(tap) : winner;
+    });
+    spread(best, n, h.windows * w.windows, y + i);
+    spread(winner, n, h.windows * w.windows, index + i);
+  });
+}
+
+template <class T>
+void avg_forward_over_planes(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
+  with_division<T>(h.kernel * w.kernel, [=](auto divide) {
+    each_window(x, planes, h, w, [=](const SideBySide<T>& rows, int64_t oh, int64_t ow, int64_t n, int64_t i) {
+      Vec<T> sum = {};
+      rows.each_tap(oh, ow, [&](const T* p, int64_t) { sum = sum + load(p); });
+      spread(divide(sum), n, h.windows * w.windows, y + i);
+    });
+  });
+}
+
+template <class T>
+void avg_backward_over_planes(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  constexpr int W = kLanes<T>;
+  const int64_t size = h.size * w.size, windows = h.windows * w.windows;
+  const Bands bands(ceil_div(planes, W), h.size, w.size * W);
+  parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
+    const Scratch<uint8_t> under_h(h.size), under_w(w.size);
+    h.mark(under_h.get());
+    w.mark(under_w.get());
+    const int64_t most = std::min(h.windows, (bands.rows + h.kernel) / h.stride + 1);
+    const Scratch<T> g(most * w.windows * W), data(bands.rows * w.size * W);
+    for (int64_t i = begin; i < end; ++i) {
+      const Band b = bands[i];
+      const SideBySide<T> rows{h, w, b.row, b.row + b.rows, data.get()};
+      // The rows of windows that reach these rows.
+      const int64_t above = ceil_div(std::max<int64_t>(0, b.row + h.padding - h.kernel + 1), h.stride);
+      const int64_t last = std::min(h.windows, (b.row + b.rows - 1 + h.padding) / h.stride + 1);
+      const int64_t first = std::min(above, last);
+      for (int64_t k = b.plane; k < b.plane + b.planes; ++k) {
+        const int64_t plane = k * W, n = std::min<int64_t>(W, planes - plane);
+        pack_transposed(dy + plane * windows + first * w.windows, windows, n, (last - first) * w.windows, g.get(), W,
+                        W);
+        // The first of an element's windows is stored, that is added to -0; elements in no window are +0.
+        T* to = data.get();
+        for (int64_t row = b.row; row < b.row + b.rows; ++row) {
+          for (int64_t v = 0; v < w.size; ++v, to += W) {
+            store(to, broadcast(under_h[row] & under_w[v] ? T(-0.0) : T(0)));
+          }
+        }
+        with_division<T>(h.kernel * w.kernel, [&](auto divide) {
+          const T* from = g.get();
+          for (int64_t oh = first; oh < last; ++oh) {
+            for (int64_t ow = 0; ow < w.windows; ++ow, from += W) {
+              const Vec<T> v = divide(load(from));
+              rows.each_tap(oh, ow, [=](T* sum, int64_t) { store(sum, load(sum) + v); });
+            }
+          }
+        });
+        pack_transposed(data.get(), W, b.rows * w.size, n, dx + plane * size + b.row * w.size, size, b.rows * w.size);
+      }
+    }
+  });
 }
 
 Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
@@ -302,6 +423,7 @@ Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
 
 template <class T>
 void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+  if (over_planes(w)) return max_forward_over_planes(x, planes, h, w, y, index);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, static_cast<T>(-__builtin_inf()));
@@ -321,6 +443,7 @@ void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, i
 
 template <class T>
 void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
+  if (over_planes(w)) return avg_forward_over_planes(x, planes, h, w, y);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, T(0));
@@ -346,13 +469,13 @@ struct Around {
         kernel(axis.kernel),
         padding(axis.padding),
         phases(std::min(axis.stride, axis.size)),
-        size(quotient_up(axis.size, axis.stride)),
+        size(ceil_div(axis.size, axis.stride)),
         before((axis.kernel - 1 - axis.padding) / axis.stride),
         after((phases - 1 + axis.padding) / axis.stride) {}
   int64_t shift(int64_t q) const { return (q + padding) / stride; }
   int64_t tap(int64_t q, int64_t k) const { return (q + padding) % stride + k * stride; }
-  int64_t count(int64_t q) const { return quotient_up(kernel - tap(q, 0), stride); }
-  int64_t most() const { return quotient_up(kernel, stride); }
+  int64_t count(int64_t q) const { return ceil_div(kernel - tap(q, 0), stride); }
+  int64_t most() const { return ceil_div(kernel, stride); }
   int64_t stride, kernel, padding, phases, size, before, after;
 };
 
@@ -409,15 +532,9 @@ class Neighbours {
     const int64_t n = std::min(w_.size, w_.element(w_.windows - 1, w_.kernel)), apart = room_, phases = across.phases;
     if (w_.stride == 1) {
       write_rows(from, b, n, to, [=](const T* phase, int64_t room, T* row) { copy_row(phase, n, room, row); });
-    } else if (w_.stride == 2) {
+    } else {
       write_rows(from, b, n, to, [=, odd = (phases - 1) * apart](const T* phase, int64_t room, T* row) {
         join_row(phase, phase + odd, n, room, row);
-      });
-    } else {
-      write_rows(from, b, n, to, [=, stride = w_.stride](const T* phase, int64_t, T* row) {
-        for (int64_t p = 0; p < phases; ++p) {
-          for (int64_t v = 0, i = p; i < n; ++v, i += stride) row[i] = phase[p * apart + v];
-        }
       });
     }
   }
@@ -552,6 +669,7 @@ bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis 
 
 template <class T>
 void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  if (over_planes(w)) return avg_backward_over_planes(dy, planes, h, w, dx);
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
     const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
