@@ -58,6 +58,14 @@ struct Window {
     const int64_t row = y % h.step * residue + y / h.step * pitch;
     return c * channel + row + (copies ? j * residues * residue : x % w.step * residues * residue + x / w.step);
   }
+  // The places of all taps, by (channel, i, j).
+  void taps(int64_t* to) const {
+    for (int64_t c = 0; c < channels; ++c) {
+      for (int64_t i = 0; i < h.taps; ++i) {
+        for (int64_t j = 0; j < w.taps; ++j) *to++ = tap(c, i, j);
+      }
+    }
+  }
   // About how many bytes of cache lines the taps of one channel and of `pixels` output pixels lie in.
   template <class T>
   int64_t span(int64_t pixels) const {
@@ -186,39 +194,36 @@ struct Piece {
   int64_t n0, images, a0, rows;
 };
 
-// Moves a tile of results to where they belong: columns are the pixels [column, ...) of the piece's images, `per_image`
-// of them each.
+// Moves a tile of results to where they belong: rows [row, row + rows), columns [pixel, pixel + columns) of an image.
 template <class T>
-void scatter(const Lattice<T>& lattice, const Piece& piece, int64_t row, int64_t rows, int64_t column, int64_t columns,
+void scatter(const Lattice<T>& lattice, int64_t image, int64_t row, int64_t rows, int64_t pixel, int64_t columns,
              const T* tile, int64_t stride) {
-  const int64_t first = piece.a0 * lattice.b, per_image = piece.rows * lattice.b;
   for (int64_t j = 0; j < columns;) {
-    const int64_t image = (column + j) / per_image, pixel = (column + j) % per_image;
-    const int64_t run = std::min({columns - j, per_image - pixel, lattice.b - (first + pixel) % lattice.b});
+    const int64_t run = std::min(columns - j, lattice.b - (pixel + j) % lattice.b);
     for (int64_t i = 0; i < rows; ++i) {
-      T* const to = lattice.at(piece.n0 + image, row + i, first + pixel);
+      T* const to = lattice.at(image, row + i, pixel + j);
       for (int64_t e = 0; e < run; ++e) to[e * lattice.step_w] = tile[i * stride + j + e];
     }
     j += run;
   }
 }
 
-// Packs pixels [column, column + columns) of a piece as [k][kNV * W]. They fall into runs along output rows; each run
-// is copied in whole vectors whose overhang the next run, or the next k, overwrites.
+// Packs pixels [column, column + columns) of several images as [k][kNV * W]. They fall into runs along output rows;
+// each run is copied in whole vectors whose overhang the next run, or the next k, overwrites.
 template <class T>
-void pack_patches(const T* window, const Window& layout, const int64_t* taps, int64_t k, const Piece& piece,
-                  int64_t out_w, int64_t column, int64_t columns, T* to) {
+void pack_patches(const T* window, const Window& layout, const int64_t* taps, int64_t k, const Lattice<T>& lattice,
+                  int64_t column, int64_t columns, T* to) {
   constexpr int W = kLanes<T>;
   constexpr int64_t kNR = kNV * W;
   struct Run {
     int64_t from, to, length;
   } runs[kNR];
   int count = 0;
-  const int64_t per_image = piece.rows * out_w;
+  const int64_t pixels = lattice.a * lattice.b;
   for (int64_t j = 0; j < columns;) {
-    const int64_t image = (column + j) / per_image, pixel = (column + j) % per_image;
-    const int64_t length = std::min(columns - j, out_w - pixel % out_w);
-    runs[count++] = {image * layout.image + layout.pixel(pixel / out_w, pixel % out_w), j, length};
+    const int64_t image = (column + j) / pixels, pixel = (column + j) % pixels;
+    const int64_t length = std::min(columns - j, lattice.b - pixel % lattice.b);
+    runs[count++] = {image * layout.image + layout.pixel(pixel / lattice.b, pixel % lattice.b), j, length};
     j += length;
   }
   for (int64_t i = 0; i < k; ++i) {
@@ -231,6 +236,7 @@ void pack_patches(const T* window, const Window& layout, const int64_t* taps, in
 }
 
 constexpr int64_t kWindowBytes = 256 << 10;
+constexpr int64_t kPackedBytes = 320 << 10;
 constexpr int64_t kRollingBytes = 32 << 10;  // of one channel
 constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of filters in L1
 constexpr int64_t kMostPhases = 16;          // of a plane at a time
@@ -356,6 +362,63 @@ class OneChannelConvolution {
   const Scratch<T> weights_;
 };
 
+// lattice_convolution for images so small that the last vector of each would be mostly empty: a matrix product whose
+// columns are the pixels of several images. A block of K of all their patches is packed and stays in L2 while the
+// panels of filters, which may be more than any cache holds, pass by once.
+template <class T>
+void small_image_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source,
+                             int64_t source_image, const T* filters, const T* bias, const Lattice<T>& lattice) {
+  constexpr int W = kLanes<T>;
+  constexpr int64_t kNR = kNV * W;
+  const int64_t k = channels * h.taps * w.taps, pixels = lattice.a * lattice.b;
+  const Window layout(h, w, channels, lattice.b, lattice.a, false);
+  const Scratch<int64_t> taps(k + 1);
+  layout.taps(taps.get());
+  const int64_t together = kPackedBytes / (kBlock * static_cast<int64_t>(sizeof(T)) * pixels);
+  const Parts pieces(n, std::max<int64_t>(1, together));
+  const int64_t wanted = num_threads() == 1 ? 1 : 4 * num_threads();
+  const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
+  const int64_t all = pieces.count * divisions.count;
+  const int64_t grain = all * kGrainWork / (n * m * std::max<int64_t>(k, 64) * pixels);
+  parallel_for(0, all, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
+    const int64_t most = ceil_div(ceil_div(pieces.size(0) * pixels, W), kNV) * kNR;
+    const Scratch<T> window(pieces.size(0) * layout.image + W), packed(most * kBlock + W);
+    const Scratch<T> sums(divisions.size(0) * most);
+    for (int64_t p = begin; p < end; ++p) {
+      const int64_t image = pieces.first(p / divisions.count), images = pieces.size(p / divisions.count);
+      const int64_t row = divisions.first(p % divisions.count);
+      for (int64_t i = 0; i < images && k > 0; ++i) {
+        layout.fill(source + (image + i) * source_image, 0, lattice.a, window.get() + i * layout.image);
+      }
+      const int64_t columns = images * pixels;
+      const Parts panels(divisions.size(p % divisions.count), kMR), tiles(ceil_div(columns, W), kNV);
+      each_chunk(k, kBlock, [&](Chunk chunk) {
+        const int64_t first = chunk.begin, length = chunk.end - chunk.begin;
+        chunk.begin = 0;
+        chunk.end = length;
+        for (int64_t t = 0; t < tiles.count; ++t) {
+          pack_patches(window.get(), layout, taps.get() + first, length, lattice, tiles.first(t) * W,
+                       std::min(tiles.size(t) * W, columns - tiles.first(t) * W), packed.get() + t * kNR * kBlock);
+        }
+        for (int64_t i = 0; i < panels.count; ++i) {
+          check_interrupt();
+          const int64_t above = panels.first(i), rows = panels.size(i);
+          for (int64_t t = 0; t < tiles.count; ++t) {
+            // All sums are stored in whole vectors: behind the last column there is room for them.
+            micro_kernel_for<T, Strided<T>>(rows, tiles.size(t))(
+                chunk, {filters + (row + above) * k + first, k, 1}, {packed.get() + t * kNR * kBlock, kNR},
+                {sums.get() + above * most + tiles.first(t) * W, most, kNR, nullptr,
+                 bias ? bias + row + above : nullptr, nullptr});
+          }
+        }
+      });
+      for (int64_t i = 0; i < images; ++i) {
+        scatter(lattice, image + i, row, divisions.size(p % divisions.count), 0, pixels, sums.get() + i * pixels, most);
+      }
+    }
+  });
+}
+
 // The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
 // by (channel, i, j).
 template <class T>
@@ -365,24 +428,20 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   constexpr int64_t kNR = kNV * W;
   const int64_t k = channels * h.taps * w.taps, pixels = lattice.a * lattice.b;
   if (n == 0 || m == 0 || pixels == 0) return;
+  // Where an image's last vector is mostly empty.
+  if (m > 8 * kMR && ceil_div(pixels, W) * W * 8 > pixels * 9) {
+    return small_image_convolution(n, m, channels, h, w, source, source_image, filters, bias, lattice);
+  }
   const bool copies = lattice.b % W != 0;
   const int64_t per_pixel = std::max<int64_t>(1, channels * (copies ? w.taps : 1)) * static_cast<int64_t>(sizeof(T));
   const Pieces pieces(n, lattice.a, lattice.b, std::clamp<int64_t>(kWindowBytes / per_pixel, 2 * kNR, 4096),
                       W / std::gcd<int64_t>(W, lattice.b));
-  // Where an image's last vector is mostly empty, pixels of several images are packed into one panel instead.
-  const bool packs = pixels % W != 0 && m > 8 * kMR && pieces.bands == 1 && ceil_div(pixels, W) * W * 8 > pixels * 9;
   const Window layout(h, w, channels, lattice.b, pieces.band, copies);
   const Scratch<int64_t> taps(k + 1);
-  for (int64_t c = 0, i = 0; c < channels; ++c) {
-    for (int64_t r = 0; r < h.taps; ++r) {
-      for (int64_t s = 0; s < w.taps; ++s, ++i) taps[i] = layout.tap(c, r, s);
-    }
-  }
+  layout.taps(taps.get());
   // What a tile reads of the window, it reads again for every panel of filters: it should stay in L1.
   const int64_t per_tap = layout.span<T>(kNR) / std::max<int64_t>(1, h.taps * w.taps);
-  const int64_t depth = !packs && std::min(k, kBlock) * per_tap > kNearBytes ? kBlock / 2 : kBlock;
-  const Scratch<int64_t> packed_taps(packs ? k + 1 : 1);
-  for (int64_t i = 0; packs && i < k; ++i) packed_taps[i] = i * kNR;
+  const int64_t depth = std::min(k, kBlock) * per_tap > kNearBytes ? kBlock / 2 : kBlock;
   // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
   const int64_t work = n * m * std::max<int64_t>(k, 64) * pixels;  // short sums are bound by memory
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
@@ -397,41 +456,31 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
     const Scratch<T> window(pieces.images * layout.image + kMostNV * W);
-    const Scratch<T> packed(packs ? kNR * (k + 1) : 1);
     const Scratch<T> waiting(divisions.size(0) * kMostNV * W);
     const Scratch<T> buffer(divisions.size(0) * kMostNV * W);
     for (int64_t p = begin; p < end; ++p) {
       const Piece piece(pieces, p / divisions.count);
       const int64_t row0 = divisions.first(p % divisions.count), m0 = divisions.size(p % divisions.count);
       const Parts panels(m0, kMR);
-      const int64_t tile_width = packs ? kNV : tile_vectors(panels.size(0));
+      const int64_t tile_width = tile_vectors(panels.size(0));
       if (k > 0) {
         for (int64_t i = 0; i < piece.images; ++i) {
           layout.fill(source + (piece.n0 + i) * source_image, piece.a0, piece.rows, window.get() + i * layout.image);
         }
       }
-      // Tiles never cross from one image to the next, unless they are packed.
+      // Tiles never cross from one image to the next.
       const int64_t per_image = piece.rows * lattice.b;
-      const int64_t strip = packs ? piece.images * per_image : per_image, strips = packs ? 1 : piece.images;
-      for (int64_t image = 0; image < strips; ++image) {
-        const Parts tiles(ceil_div(strip, W), tile_width);
+      for (int64_t image = 0; image < piece.images; ++image) {
+        const Parts tiles(ceil_div(per_image, W), tile_width);
         for (int64_t t = 0; t < tiles.count; ++t) {
           check_interrupt();
-          const int64_t first = tiles.first(t) * W, columns = std::min(tiles.size(t) * W, strip - first);
+          const int64_t first = tiles.first(t) * W, columns = std::min(tiles.size(t) * W, per_image - first);
           Gathered<T> right{{}, taps.get()};
-          if (packs) {
-            pack_patches(window.get(), layout, taps.get(), k, piece, lattice.b, first, columns, packed.get());
-            right.taps = packed_taps.get();
-          }
           for (int v = 0; v < tile_width; ++v) {
-            const int64_t pixel = std::min(first + v * W, strip - 1);
-            if (packs) {
-              right.base[v] = packed.get() + v * W;
-            } else {
-              right.base[v] = window.get() + image * layout.image + layout.pixel(pixel / lattice.b, pixel % lattice.b);
-            }
+            const int64_t pixel = std::min(first + v * W, per_image - 1);
+            right.base[v] = window.get() + image * layout.image + layout.pixel(pixel / lattice.b, pixel % lattice.b);
           }
-          const bool direct = lattice.dense() && !packs;
+          const bool direct = lattice.dense();
           T* const to = direct ? lattice.at(piece.n0 + image, row0, piece.a0 * lattice.b + first) : buffer.get();
           const int64_t wide = tile_width * W, ld = direct ? lattice.channel : wide;
           each_chunk(k, depth, [&](const Chunk& chunk) {
@@ -444,7 +493,7 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
                   {to + above * ld, ld, columns, waiting.get() + above * wide, bias ? bias + row : nullptr, nullptr});
             }
           });
-          if (!direct) scatter(lattice, piece, row0, m0, image * per_image + first, columns, to, wide);
+          if (!direct) scatter(lattice, piece.n0 + image, row0, m0, piece.a0 * lattice.b + first, columns, to, wide);
         }
       }
     }
@@ -509,11 +558,13 @@ struct Phase {
                 ceil_div(size.h - ph, size.stride_h),
                 ceil_div(size.w - pw, size.stride_w)} {
     const int64_t channels = size.c / size.groups, m = size.k / size.groups, each = m * h.taps * w.taps;
-    parallel_for(0, size.c, std::max<int64_t>(1, (1 << 14) / (each + 1)), [&](int64_t begin, int64_t end) {
-      for (int64_t c = begin; c < end; ++c) {
-        T* to = filters.get() + c * each;
-        for (int64_t k = c / channels * m; k < (c / channels + 1) * m; ++k) {
-          const T* const tap = weight + (k * channels + c % channels) * size.r * size.s;
+    // Several channels at a time: they lie side by side in `weight`.
+    parallel_for(0, size.c, std::max<int64_t>(16, (1 << 14) / (each + 1)), [&](int64_t begin, int64_t end) {
+      for (int64_t k = begin / channels * m; k < ceil_div(end, channels) * m; ++k) {
+        const int64_t group = k / m, first = group * channels;
+        for (int64_t c = std::max(begin, first); c < std::min(end, first + channels); ++c) {
+          const T* const tap = weight + (k * channels + c - first) * size.r * size.s;
+          T* to = filters.get() + c * each + (k - group * m) * h.taps * w.taps;
           for (int64_t i = 0; i < rows.count; ++i) {
             for (int64_t j = 0; j < columns.count; ++j) *to++ = tap[rows.tap[i] * size.s + columns.tap[j]];
           }
