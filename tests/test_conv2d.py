@@ -63,6 +63,14 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 3, 31, 18), (60, 3, 3, 3), {"padding": 1}),  # tiles of few rows
     ((5, 65, 8, 32), (7, 65, 3, 3), {"padding": 1}),  # 585 products per output, half a block at a time; many tiles
     ((5, 7, 8, 32), (65, 7, 3, 3), {"padding": 1}),  # the same per element of dx
+    # One input channel per group, dweight in vectors over groups:
+    ((11, 9, 7, 7), (9, 1, 3, 3), {"groups": 9, "padding": 1}),  # blocks of several images, one of them cut
+    ((3, 16, 27, 29), (16, 1, 3, 3), {"groups": 16, "padding": 1, "stride": 2}),
+    ((1, 19, 5, 6), (19, 1, 2, 2), {"groups": 19}),  # several vectors in one piece of work
+    ((1, 3, 24, 30), (3, 1, 5, 5), {"groups": 3, "padding": 2}),  # 25 taps, nine at a time
+    ((1, 2, 40, 36), (2, 1, 9, 9), {"groups": 2, "dilation": (1, 2)}),  # 81 taps, in two rounds
+    ((2, 10, 19, 20), (20, 1, 3, 2), {"groups": 10, "dilation": (2, 1), "padding": (3, 0), "stride": (1, 2)}),
+    ((1, 2, 20, 1001), (2, 1, 2, 1), {"groups": 2, "stride": (1, 20)}),  # an image larger than a window
 ]
 
 # x, kernel_size, options
@@ -373,12 +381,20 @@ def test_conv2d_of_a_busy_device(
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("values", [specials, zeros_and_ties])
 @pytest.mark.parametrize(
-    "options", [{}, {"padding": 1}, {"stride": 2, "padding": 2, "dilation": 2}, {"groups": 2, "padding": 1}]
+    "options",
+    [
+        {},
+        {"padding": 1},
+        {"stride": 2, "padding": 2, "dilation": 2},
+        {"groups": 2, "padding": 1},
+        {"groups": 4, "padding": 1},
+    ],
 )
 def test_conv2d_of_special_values(
     backend: ModuleType, options: dict[str, Any], values: Any, dtype: npt.DTypeLike
 ) -> None:
-    x_shape, weight_shape = (2, 4, 7, 8), (6, 4 // options.get("groups", 1), 3, 2)
+    groups = options.get("groups", 1)
+    x_shape, weight_shape = (2, 4, 7, 8), (6 // groups * groups, 4 // groups, 3, 2)
     x, weight, bias = numbers(x_shape, dtype, 1), values(weight_shape, dtype, 2), values(weight_shape[0], dtype, 3)
     y = assert_op(backend, "conv2d_forward", x, weight, bias, **options)
     x, dy = values(x_shape, dtype, 4), values(y.shape, dtype, 5)

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "lane_sum.h"
+#include "ops/depthwise_weights.h"
 #include "ops/gemm_core.h"
 #include "ops/shifted_rows.h"
 
@@ -834,6 +835,8 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
 template <class T>
 void backward_weights(const Conv2dSize& size, const T* dy, const T* x, T* dweight) {
   const int64_t channels = size.c / size.groups, m = size.k / size.groups;
+  // Vectors over groups are worth turning x when vectors over one group's output channels would be half empty.
+  if (channels == 1 && size.groups > 1 && 2 * m <= kLanes<T>) return depthwise_weights(size, dy, x, dweight);
   const Scratch<int64_t> dr(size.r), ds(size.s);
   for (int64_t i = 0; i < size.r; ++i) dr[i] = i * size.dilation_h - size.padding_h;
   for (int64_t i = 0; i < size.s; ++i) ds[i] = i * size.dilation_w - size.padding_w;
