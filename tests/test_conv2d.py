@@ -38,6 +38,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 2, 13, 19), (2, 1, 9, 3), {"groups": 2, "padding": (4, 1)}),  # too many to roll
     ((2, 3, 12, 15), (3, 1, 3, 3), {"groups": 3, "stride": 2, "padding": 1}),
     ((1, 2, 17, 18), (2, 1, 3, 3), {"groups": 2, "stride": 5, "padding": 1}),
+    ((1, 2, 31, 57), (2, 1, 5, 4), {"groups": 2, "stride": 2, "padding": 2}),  # rolling over every other row
+    ((1, 2, 20, 37), (2, 1, 4, 3), {"groups": 2, "stride": (1, 2), "padding": 1, "dilation": (1, 2)}),
     ((1, 2, 70, 125), (2, 1, 3, 3), {"groups": 2, "padding": 1}),  # bands of a plane
     ((1, 57, 5, 5), (3, 57, 3, 3), {}),  # 513 products per output
     ((1, 2, 6, 6), (57, 2, 3, 3), {"padding": 1}),  # 513 products per element of dx

@@ -142,6 +142,13 @@ struct Window {
         for (; b < first; ++b) to[b] = T(0);
         if (step == 2) {
           for (; b + W < last; b += W) store(to + b, even_lanes<T>(load(line + 2 * b), load(line + 2 * b + W)));
+          // What lies behind the last column becomes +0, here and beyond, where the next row overwrites it.
+          const int64_t rest = 2 * (last - b) - 1;
+          if (rest > 0) {
+            const Vec<T> first_half = load(line + 2 * b, Lanes(0, rest));
+            store(to + b, even_lanes<T>(first_half, load(line + 2 * b + W, Lanes(0, rest - W))));
+            b += W;
+          }
         }
         for (; b < last; ++b) to[b] = line[b * step];
         for (; b < width; ++b) to[b] = T(0);
@@ -243,12 +250,19 @@ constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of 
 constexpr int64_t kMostPhases = 16;          // of a plane at a time
 constexpr int64_t kGrainWork = 1 << 20;      // multiply-adds that take about 10 us
 
-// Whether output rows can share what they load: tap row i + 1 of an output row is tap row i of the next one.
-bool rows_share(const Axis& h, const Axis& w) {
+// Whether tap rows follow one another.
+bool rows_follow(const Axis& h) {
   for (int64_t i = 1; i < h.taps; ++i) {
     if (h.d[i] != h.d[i - 1] + 1) return false;
   }
-  return h.step == 1 && w.step == 1;
+  return true;
+}
+// Whether output rows can share what they load: tap row i + 1 of an output row is tap row i of the next one.
+bool rows_share(const Axis& h, const Axis& w) { return rows_follow(h) && h.step == 1 && w.step == 1; }
+// Whether rolling_rows_kernel serves.
+bool rows_roll(int64_t channels, const Axis& h, const Axis& w) {
+  return rows_follow(h) && h.step <= kRollingStep && channels == 1 && h.taps * w.taps > 0 && h.taps <= kRollingRows &&
+         h.taps * w.taps <= kBlock;
 }
 
 // Filters in the order in which the kernel reads them: [chunk][panel][k][row].
@@ -272,9 +286,9 @@ Left<T> filter_panel(const T* packed, int64_t m, int64_t row, int64_t rows, cons
   return {packed + chunk.begin * (m - rows) + row * (chunk.end - chunk.begin), 1, rows};
 }
 
-// A lattice convolution with groups of one output channel, whose rows share, by shifted_rows.h. Plane i of the output
-// comes from `channels` planes of the source, i * channels and on, and from filter i % groups, (channels, h.taps,
-// w.taps). It is done in pieces: bands of a plane.
+// A lattice convolution with groups of one output channel, whose rows share or roll, by shifted_rows.h. Plane i of the
+// output comes from `channels` planes of the source, i * channels and on, and from filter i % groups, (channels,
+// h.taps, w.taps). It is done in pieces: bands of a plane.
 template <class T>
 class OneChannelConvolution {
  public:
@@ -288,12 +302,15 @@ class OneChannelConvolution {
         source_(source),
         bias_(bias),
         lattice_(lattice),
-        columns_(ceil_div(lattice.b, kLanes<T>), rolls() ? rolling_vectors(static_cast<int>(h.taps)) : kSharedVectors),
+        rolls_(rows_roll(channels, h, w)),
+        columns_(ceil_div(lattice.b, kLanes<T>), rolls_ ? rolling_vectors(static_cast<int>(h.taps)) : kSharedVectors),
         pieces_(1, lattice.a, lattice.b,
-                (rolls() ? kRollingBytes : kWindowBytes) / (std::max<int64_t>(1, channels) * sizeof(T)),
+                (rolls_ ? kRollingBytes : kWindowBytes) / (std::max<int64_t>(1, channels) * sizeof(T)),
                 most_rows(columns_.size(0))),
         layout_(h, w, channels, lattice.b, pieces_.band, false),
-        weights_(groups * taps() + 1) {
+        weights_(groups * taps() + 1),
+        places_(w.taps + 1) {
+    for (int64_t j = 0; j < w.taps && h.taps > 0; ++j) places_[j] = layout_.tap(0, 0, j);
     for (int64_t i = 0; i < groups * taps(); ++i) {
       const int64_t plane = h.taps * w.taps;
       weights_[i / plane * plane + i % w.taps * h.taps + i / w.taps % h.taps] = filters[i];
@@ -316,7 +333,6 @@ class OneChannelConvolution {
 
  private:
   int64_t taps() const { return channels_ * h_.taps * w_.taps; }
-  bool rolls() const { return channels_ == 1 && taps() > 0 && h_.taps <= kRollingRows && taps() <= kBlock; }
   int64_t most_rows(int64_t vectors) const { return std::min<int64_t>(shared_rows(vectors), h_.taps + 1); }
 
   // One piece of a plane, by way of the buffer where output pixels do not follow one another in memory.
@@ -328,23 +344,21 @@ class OneChannelConvolution {
       check_interrupt();
       const int64_t vectors = columns_.size(t), column = columns_.first(t) * W, wide = vectors * W;
       const int64_t width = std::min(wide, lattice_.b - column);
-      const Parts bands(piece.rows, rolls() ? piece.rows : most_rows(vectors));
+      const Parts bands(piece.rows, rolls_ ? piece.rows : most_rows(vectors));
       for (int64_t i = 0; i < bands.count; ++i) {
         const int64_t rows = bands.size(i);
+        const T *const source = window + layout_.pixel(bands.first(i), column), *const weights =
+                                                                                    weights_.get() + group * taps();
         T* const to = lattice_.at(0, plane, piece.a0 + bands.first(i), column);
-        const ShiftedRows<T> in{window + layout_.pixel(bands.first(i), column),
-                                layout_.channel,
-                                layout_.pitch,
-                                w_.taps > 1 ? w_.d[1] - w_.d[0] : 0,
-                                channels_,
-                                h_.taps,
-                                w_.taps,
-                                weights_.get() + group * taps()};
         const OutputRows<T> out{buffer ? buffer : to, buffer ? wide : ld, width, bias_ ? bias_ + group : nullptr};
-        if (rolls()) {
-          rolling_rows_kernel_for<T>(h_.taps, vectors)(in, rows, out);
+        if (rolls_) {
+          rolling_rows_kernel_for<T>(h_.taps, h_.step, vectors)(
+              {source, layout_.pitch, layout_.residue, w_.taps, places_.get(), weights}, rows, out);
         } else {
-          shifted_rows_kernel_for<T>(rows, vectors)(in, out);
+          shifted_rows_kernel_for<T>(rows, vectors)(
+              {source, layout_.channel, layout_.pitch, w_.taps > 1 ? w_.d[1] - w_.d[0] : 0, channels_, h_.taps, w_.taps,
+               weights},
+              out);
         }
         for (int64_t a = 0; a < rows && buffer; ++a) {
           for (int64_t e = 0; e < width; ++e) to[a * ld + e * lattice_.step_w] = buffer[a * wide + e];
@@ -357,10 +371,12 @@ class OneChannelConvolution {
   const Axis h_, w_;
   const T *const source_, *const bias_;
   const Lattice<T> lattice_;
+  const bool rolls_;
   const Parts columns_;
   const Pieces pieces_;
   const Window layout_;
-  const Scratch<T> weights_;
+  const Scratch<T> weights_;       // [group][channel][j][i]
+  const Scratch<int64_t> places_;  // of the taps of the first tap row
 };
 
 // lattice_convolution for images so small that the last vector of each would be mostly empty: a matrix product whose
@@ -511,7 +527,7 @@ void forward(const Conv2dSize& size, const T* x, const T* weight, const T* bias,
   const Axis h = make_axis(size.r, size.stride_h, dr.get(), size.h),
              w = make_axis(size.s, size.stride_w, ds.get(), size.w);
   const Lattice<T> lattice{y, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0, size.out_h, size.out_w};
-  if (m == 1 && rows_share(h, w) && size.n * out_plane > 0) {
+  if (m == 1 && (rows_share(h, w) || rows_roll(channels, h, w)) && size.n * out_plane > 0) {
     const OneChannelConvolution<T> convolution(size.n * size.k, size.k, channels, h, w, x, weight, bias, lattice);
     const int64_t grain = convolution.count() * kGrainWork / convolution.work();
     parallel_for(0, convolution.count(), std::max<int64_t>(1, grain),

@@ -154,56 +154,69 @@ static void shifted_rows_kernel(const ShiftedRows<T>& in, const OutputRows<T>& o
   }
 }
 
-// `rows` rows x NV vectors of output pixels from one channel and R rows of taps (R * s <= kBlock). With so few taps a
-// tile of rows would hardly begin to share before it ends. So the rows roll: source row y is added to the R output rows
-// that it reaches, then the first of them is complete, and its accumulators begin the next one.
-template <class T, int R, int NV>
-static void rolling_rows_kernel(const ShiftedRows<T>& in, int64_t rows, const OutputRows<T>& out) {
-  constexpr int W = kLanes<T>;
-  const int64_t s = in.s, tap = in.tap, pitch = in.row;
-  const T *const source = in.source, *const weights = in.weights;
-  Vec<T> acc[R][NV] = {};  // output row a in acc[a % R]
-  for (int64_t y = 0, end = rows + R - 1; y < end;) {
-    each<0, R>([&](auto phase) NNLITE_INLINE {
+// The source of output rows from one channel, and the taps.
+template <class T>
+struct RollingRows {
+  const T* source;         // tap row 0 of output pixel (0, 0); the next pixel is one element further
+  int64_t row, residue;    // distances between rows of one residue modulo the step, and between residues
+  int64_t s;               // taps in a row
+  const int64_t* columns;  // their places
+  const T* weights;        // [j][i]
+};
+
+// `rows` rows x NV vectors of output pixels from one channel, R rows of taps and a vertical step (R * s <= kBlock).
+// With so few taps a tile of rows would hardly begin to share before it ends. So the rows roll: the source rows of
+// place y are added to all output rows that they reach, then the first of these is complete, and its accumulators begin
+// the next one.
+template <class T, int R, int Step, int NV>
+static void rolling_rows_kernel(const RollingRows<T>& in, int64_t rows, const OutputRows<T>& out) {
+  constexpr int W = kLanes<T>, kReached = (R + Step - 1) / Step;
+  const RollingRows<T> from = in;
+  Vec<T> acc[kReached][NV] = {};  // output row a in acc[a % kReached]
+  for (int64_t y = 0, end = rows + kReached - 1; y < end;) {
+    each<0, kReached>([&](auto phase) NNLITE_INLINE {
       if (y == end) return;
       each<0, NV>([&](auto e) NNLITE_INLINE { acc[phase][e] = Vec<T>{}; });
-      const T *x = source + y * pitch, *w = weights;
-      for (int64_t j = 0; j < s; ++j, x += tap, w += R) {
-        Vec<T> v[NV];
-        each<0, NV>([&](auto e) NNLITE_INLINE { v[e] = load(x + e * W); });
-        each<0, R>([&](auto i) NNLITE_INLINE {
-          const Vec<T> weight = broadcast(w[i]);
-          each<0, NV>([&](auto e) NNLITE_INLINE {
-            auto& sum = acc[(phase + R - i) % R][e];
-            sum = fma(weight, v[e], sum);
+      each<0, std::min(R, Step)>([&](auto residue) NNLITE_INLINE {
+        const T* const x = from.source + y * from.row + residue * from.residue;
+        const T* w = from.weights + residue;
+        for (int64_t j = 0; j < from.s; ++j, w += R) {
+          Vec<T> v[NV];
+          each<0, NV>([&](auto e) NNLITE_INLINE { v[e] = load(x + from.columns[j] + e * W); });
+          each<0, (R - residue + Step - 1) / Step>([&](auto behind) NNLITE_INLINE {
+            const Vec<T> weight = broadcast(w[behind * Step]);
+            each<0, NV>([&](auto e) NNLITE_INLINE {
+              auto& sum = acc[(phase + kReached - behind) % kReached][e];
+              sum = fma(weight, v[e], sum);
+            });
           });
-        });
-      }
+        }
+      });
       ++y;
-      if (y >= R) out.put(y - R, acc[(phase + 1) % R]);
+      if (y >= kReached) out.put(y - kReached, acc[(phase + 1) % kReached]);
     });
   }
 }
 #undef NNLITE_INLINE
 
 // So many vectors that the accumulators of R rows, the source's and a weight have registers.
-constexpr int kRollingRows = 7;
+constexpr int kRollingRows = 7, kRollingStep = 2;
 constexpr int rolling_vectors(int r) {
   return r <= 3 ? kSharedVectors : r <= 6 ? kSharedVectors - 1 : kSharedVectors - 2;
 }
 
 template <class T>
-using RollingRowsKernel = void (*)(const ShiftedRows<T>&, int64_t, const OutputRows<T>&);
+using RollingRowsKernel = void (*)(const RollingRows<T>&, int64_t, const OutputRows<T>&);
 
 template <class T, int R = kRollingRows, int NV = rolling_vectors(R)>
-static RollingRowsKernel<T> rolling_rows_kernel_for(int64_t r, int64_t vectors) {
+static RollingRowsKernel<T> rolling_rows_kernel_for(int64_t r, int64_t step, int64_t vectors) {
   if constexpr (R > 1) {
-    if (r < R) return rolling_rows_kernel_for<T, R - 1>(r, vectors);
+    if (r < R) return rolling_rows_kernel_for<T, R - 1>(r, step, vectors);
   }
   if constexpr (NV > 1) {
-    if (vectors < NV) return rolling_rows_kernel_for<T, R, NV - 1>(r, vectors);
+    if (vectors < NV) return rolling_rows_kernel_for<T, R, NV - 1>(r, step, vectors);
   }
-  return rolling_rows_kernel<T, R, NV>;
+  return step == 1 ? rolling_rows_kernel<T, R, 1, NV> : rolling_rows_kernel<T, R, kRollingStep, NV>;
 }
 
 template <class T>
