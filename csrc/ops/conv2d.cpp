@@ -165,10 +165,10 @@ struct Lattice {
   int64_t step_h, step_w, first_h, first_w;
   int64_t a, b;  // its size
 
-  T* at(int64_t n, int64_t m, int64_t row, int64_t column) const {
+  T* at(int64_t n, int64_t m, int64_t pixel) const {
+    const int64_t row = pixel / b, column = pixel % b;
     return out + n * image + m * channel + (row * step_h + first_h) * width + column * step_w + first_w;
   }
-  T* at(int64_t n, int64_t m, int64_t pixel) const { return at(n, m, pixel / b, pixel % b); }
   Lattice from_channel(int64_t m) const {
     Lattice lattice = *this;
     lattice.out += m * channel;
@@ -286,28 +286,28 @@ Left<T> filter_panel(const T* packed, int64_t m, int64_t row, int64_t rows, cons
   return {packed + chunk.begin * (m - rows) + row * (chunk.end - chunk.begin), 1, rows};
 }
 
-// A lattice convolution with groups of one output channel, whose rows share or roll, by shifted_rows.h. Plane i of the
-// output comes from `channels` planes of the source, i * channels and on, and from filter i % groups, (channels,
-// h.taps, w.taps). It is done in pieces: bands of a plane.
+// A convolution on one lattice with groups of one output channel, whose rows share or roll, by shifted_rows.h. Plane i
+// of the output, (out_h, out_w), comes from `channels` planes of the source, i * channels and on, and from filter i %
+// groups, (channels, h.taps, w.taps). It is done in pieces: bands of a plane.
 template <class T>
 class OneChannelConvolution {
  public:
   OneChannelConvolution(int64_t planes, int64_t groups, int64_t channels, Axis h, Axis w, const T* source,
-                        const T* filters, const T* bias, const Lattice<T>& lattice)
+                        const T* filters, const T* bias, int64_t out_h, int64_t out_w)
       : planes_(planes),
         groups_(groups),
         channels_(channels),
+        out_h_(out_h),
+        out_w_(out_w),
         h_(h),
         w_(w),
         source_(source),
         bias_(bias),
-        lattice_(lattice),
         rolls_(rows_roll(channels, h, w)),
-        columns_(ceil_div(lattice.b, kLanes<T>), rolls_ ? rolling_vectors(static_cast<int>(h.taps)) : kSharedVectors),
-        pieces_(1, lattice.a, lattice.b,
-                (rolls_ ? kRollingBytes : kWindowBytes) / (std::max<int64_t>(1, channels) * sizeof(T)),
+        columns_(ceil_div(out_w, kLanes<T>), rolls_ ? rolling_vectors(static_cast<int>(h.taps)) : kSharedVectors),
+        pieces_(1, out_h, out_w, (rolls_ ? kRollingBytes : kWindowBytes) / (std::max<int64_t>(1, channels) * sizeof(T)),
                 most_rows(columns_.size(0))),
-        layout_(h, w, channels, lattice.b, pieces_.band, false),
+        layout_(h, w, channels, out_w, pieces_.band, false),
         weights_(groups * taps() + 1),
         places_(w.taps + 1) {
     for (int64_t j = 0; j < w.taps && h.taps > 0; ++j) places_[j] = layout_.tap(0, 0, j);
@@ -317,17 +317,17 @@ class OneChannelConvolution {
     }
   }
 
+  int64_t size() const { return out_h_ * out_w_; }
   int64_t per_plane() const { return pieces_.count; }
   int64_t count() const { return planes_ * per_plane(); }
-  int64_t work() const { return count() * std::max<int64_t>(taps(), 64) * pieces_.band * lattice_.b; }
+  int64_t work() const { return planes_ * std::max<int64_t>(taps(), 64) * size(); }
 
-  void run(int64_t begin, int64_t end) const {
-    const bool direct = lattice_.step_w == 1;
+  // Pieces [begin, end) of all planes; plane i goes to out + i * distance.
+  void run(int64_t begin, int64_t end, T* out, int64_t distance) const {
     const Scratch<T> window(layout_.image + kSharedVectors * kLanes<T>);
-    const Scratch<T> buffer(direct ? 1 : pieces_.band * kSharedVectors * kLanes<T>);
     for (int64_t p = begin; p < end; ++p) {
-      band(p / per_plane(), Piece(pieces_, p % per_plane()), p + per_plane() < end, window.get(),
-           direct ? nullptr : buffer.get());
+      const int64_t plane = p / per_plane();
+      band(plane, Piece(pieces_, p % per_plane()), p + per_plane() < end, window.get(), out + plane * distance);
     }
   }
 
@@ -335,42 +335,36 @@ class OneChannelConvolution {
   int64_t taps() const { return channels_ * h_.taps * w_.taps; }
   int64_t most_rows(int64_t vectors) const { return std::min<int64_t>(shared_rows(vectors), h_.taps + 1); }
 
-  // One piece of a plane, by way of the buffer where output pixels do not follow one another in memory.
-  void band(int64_t plane, const Piece& piece, bool more, T* window, T* buffer) const {
+  void band(int64_t plane, const Piece& piece, bool more, T* window, T* out) const {
     constexpr int W = kLanes<T>;
-    const int64_t group = plane % groups_, ld = lattice_.step_h * lattice_.width;
+    const int64_t group = plane % groups_;
+    const T* const weights = weights_.get() + group * taps();
     if (taps() > 0) layout_.fill(source_ + plane * channels_ * h_.size * w_.size, piece.a0, piece.rows, window, more);
     for (int64_t t = 0; t < columns_.count; ++t) {
       check_interrupt();
-      const int64_t vectors = columns_.size(t), column = columns_.first(t) * W, wide = vectors * W;
-      const int64_t width = std::min(wide, lattice_.b - column);
+      const int64_t vectors = columns_.size(t), column = columns_.first(t) * W;
       const Parts bands(piece.rows, rolls_ ? piece.rows : most_rows(vectors));
       for (int64_t i = 0; i < bands.count; ++i) {
-        const int64_t rows = bands.size(i);
-        const T *const source = window + layout_.pixel(bands.first(i), column), *const weights =
-                                                                                    weights_.get() + group * taps();
-        T* const to = lattice_.at(0, plane, piece.a0 + bands.first(i), column);
-        const OutputRows<T> out{buffer ? buffer : to, buffer ? wide : ld, width, bias_ ? bias_ + group : nullptr};
+        const int64_t row = bands.first(i);
+        const T* const source = window + layout_.pixel(row, column);
+        const OutputRows<T> to{out + (piece.a0 + row) * out_w_ + column, out_w_, std::min(vectors * W, out_w_ - column),
+                               bias_ ? bias_ + group : nullptr};
         if (rolls_) {
           rolling_rows_kernel_for<T>(h_.taps, h_.step, vectors)(
-              {source, layout_.pitch, layout_.residue, w_.taps, places_.get(), weights}, rows, out);
+              {source, layout_.pitch, layout_.residue, w_.taps, places_.get(), weights}, bands.size(i), to);
         } else {
-          shifted_rows_kernel_for<T>(rows, vectors)(
+          shifted_rows_kernel_for<T>(bands.size(i), vectors)(
               {source, layout_.channel, layout_.pitch, w_.taps > 1 ? w_.d[1] - w_.d[0] : 0, channels_, h_.taps, w_.taps,
                weights},
-              out);
-        }
-        for (int64_t a = 0; a < rows && buffer; ++a) {
-          for (int64_t e = 0; e < width; ++e) to[a * ld + e * lattice_.step_w] = buffer[a * wide + e];
+              to);
         }
       }
     }
   }
 
-  const int64_t planes_, groups_, channels_;
+  const int64_t planes_, groups_, channels_, out_h_, out_w_;
   const Axis h_, w_;
   const T *const source_, *const bias_;
-  const Lattice<T> lattice_;
   const bool rolls_;
   const Parts columns_;
   const Pieces pieces_;
@@ -526,14 +520,15 @@ void forward(const Conv2dSize& size, const T* x, const T* weight, const T* bias,
   for (int64_t i = 0; i < size.s; ++i) ds[i] = i * size.dilation_w - size.padding_w;
   const Axis h = make_axis(size.r, size.stride_h, dr.get(), size.h),
              w = make_axis(size.s, size.stride_w, ds.get(), size.w);
-  const Lattice<T> lattice{y, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0, size.out_h, size.out_w};
   if (m == 1 && (rows_share(h, w) || rows_roll(channels, h, w)) && size.n * out_plane > 0) {
-    const OneChannelConvolution<T> convolution(size.n * size.k, size.k, channels, h, w, x, weight, bias, lattice);
+    const OneChannelConvolution<T> convolution(size.n * size.k, size.k, channels, h, w, x, weight, bias, size.out_h,
+                                               size.out_w);
     const int64_t grain = convolution.count() * kGrainWork / convolution.work();
     parallel_for(0, convolution.count(), std::max<int64_t>(1, grain),
-                 [&](int64_t begin, int64_t end) { convolution.run(begin, end); });
+                 [&](int64_t begin, int64_t end) { convolution.run(begin, end, y, out_plane); });
     return;
   }
+  const Lattice<T> lattice{y, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0, size.out_h, size.out_w};
   for (int64_t g = 0; g < size.groups; ++g) {
     lattice_convolution<T>(size.n, m, channels, h, w, x + g * channels * plane, size.c * plane, weight + g * m * k,
                            bias ? bias + g * m : nullptr, lattice.from_channel(g * m));
@@ -599,6 +594,19 @@ struct Phase {
   int64_t weight_count(const Conv2dSize& size) const { return size.c * (size.k / size.groups) * h.taps * w.taps; }
 };
 
+// to[i * step + j] = from[j][i] for all elements of a row of `width`.
+template <class T>
+void interleave(const T* const* from, int64_t step, int64_t width, T* to) {
+  constexpr int W = kLanes<T>;
+  int64_t i = 0;
+  if (step == 2) {
+    for (; 2 * (i + W) <= width; i += W) store_together(to + 2 * i, load(from[0] + i), load(from[1] + i));
+  }
+  for (; i * step < width; ++i) {
+    for (int64_t j = 0; j < std::min(step, width - i * step); ++j) to[i * step + j] = from[j][i];
+  }
+}
+
 // One channel per group: all residues of a plane are done while it is in cache.
 template <class T>
 void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
@@ -606,25 +614,48 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
     Part(const Conv2dSize& size, const T* dy, const T* weight, T* dx, int64_t ph, int64_t pw)
         : phase(size, weight, dx, ph, pw),
           convolution(size.n * size.c, size.c, size.k / size.groups, phase.h, phase.w, dy, phase.filters.get(), nullptr,
-                      phase.lattice) {}
+                      phase.lattice.a, phase.lattice.b) {}
     Phase<T> phase;
     OneChannelConvolution<T> convolution;
   };
+  const int64_t planes = size.n * size.c, plane = size.h * size.w;
+  const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
   std::deque<Part> parts;
-  int64_t work = 0, count = size.n * size.c;
-  for (int64_t ph = 0; ph < std::min(size.stride_h, size.h); ++ph) {
-    for (int64_t pw = 0; pw < std::min(size.stride_w, size.w); ++pw) {
-      work += parts.emplace_back(size, dy, weight, dx, ph, pw).convolution.work();
+  int64_t work = 0, room = 0;
+  for (int64_t ph = 0; ph < phases_h; ++ph) {
+    for (int64_t pw = 0; pw < phases_w; ++pw) {
+      const auto& convolution = parts.emplace_back(size, dy, weight, dx, ph, pw).convolution;
+      work += convolution.work();
+      room += convolution.size();
     }
   }
-  // A single residue can be divided further.
-  const int64_t pieces = parts.size() == 1 ? parts[0].convolution.per_plane() : 1;
-  count *= pieces;
-  parallel_for(0, count, std::max<int64_t>(1, count * kGrainWork / work), [&](int64_t begin, int64_t end) {
+  if (parts.size() == 1) {
+    const auto& only = parts[0].convolution;
+    parallel_for(0, only.count(), std::max<int64_t>(1, only.count() * kGrainWork / work),
+                 [&](int64_t begin, int64_t end) { only.run(begin, end, dx, plane); });
+    return;
+  }
+  parallel_for(0, planes, std::max<int64_t>(1, planes * kGrainWork / work), [&](int64_t begin, int64_t end) {
+    const Scratch<T> results(room);
+    const T* rows[kMostPhases];
     for (int64_t i = begin; i < end; ++i) {
+      T* to = results.get();
       for (const Part& part : parts) {
-        const int64_t each = part.convolution.per_plane() / pieces;
-        part.convolution.run(i * each, (i + 1) * each);
+        const int64_t pieces = part.convolution.per_plane();
+        part.convolution.run(i * pieces, (i + 1) * pieces, to, 0);
+        to += part.convolution.size();
+      }
+      const T* from = results.get();
+      for (int64_t ph = 0; ph < phases_h; ++ph) {
+        const auto first = parts.begin() + ph * phases_w;
+        for (int64_t pw = 0; pw < phases_w; ++pw) {
+          rows[pw] = from;
+          from += first[pw].convolution.size();
+        }
+        for (int64_t y = ph; y < size.h; y += phases_h) {
+          interleave(rows, phases_w, size.w, dx + i * plane + y * size.w);
+          for (int64_t pw = 0; pw < phases_w; ++pw) rows[pw] += first[pw].phase.lattice.b;
+        }
       }
     }
   });
