@@ -250,6 +250,12 @@ constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of 
 constexpr int64_t kMostPhases = 16;          // of a plane at a time
 constexpr int64_t kGrainWork = 1 << 20;      // multiply-adds that take about 10 us
 
+// Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
+Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
+  const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
+  return Parts(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces))));
+}
+
 // Whether tap rows follow one another.
 bool rows_follow(const Axis& h) {
   for (int64_t i = 1; i < h.taps; ++i) {
@@ -387,11 +393,10 @@ void small_image_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axi
   layout.taps(taps.get());
   const int64_t together = kPackedBytes / (kBlock * static_cast<int64_t>(sizeof(T)) * pixels);
   const Parts pieces(n, std::max<int64_t>(1, together));
-  const int64_t wanted = num_threads() == 1 ? 1 : 4 * num_threads();
-  const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
-  const int64_t all = pieces.count * divisions.count;
-  const int64_t grain = all * kGrainWork / (n * m * std::max<int64_t>(k, 64) * pixels);
-  parallel_for(0, all, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
+  const int64_t work = n * m * std::max<int64_t>(k, 64) * pixels;
+  const Parts divisions = divide_channels(m, pieces.count, work);
+  const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
+  parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
     const int64_t most = ceil_div(ceil_div(pieces.size(0) * pixels, W), kNV) * kNR;
     const Scratch<T> window(pieces.size(0) * layout.image + W), packed(most * kBlock + W);
     const Scratch<T> sums(divisions.size(0) * most);
@@ -453,10 +458,8 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   // What a tile reads of the window, it reads again for every panel of filters: it should stay in L1.
   const int64_t per_tap = layout.span<T>(kNR) / std::max<int64_t>(1, h.taps * w.taps);
   const int64_t depth = std::min(k, kBlock) * per_tap > kNearBytes ? kBlock / 2 : kBlock;
-  // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
   const int64_t work = n * m * std::max<int64_t>(k, 64) * pixels;  // short sums are bound by memory
-  const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
-  const Parts divisions(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces.count))));
+  const Parts divisions = divide_channels(m, pieces.count, work);
   // Worth it where every filter is read often.
   const bool packs_filters = n * pixels >= 64 * kNR;
   const Scratch<T> packed_filters(packs_filters ? m * k + 1 : 1);
@@ -558,7 +561,7 @@ struct Phase {
         columns(size.s, pw, size.stride_w, size.padding_w, size.dilation_w),
         h(make_axis(rows.count, 1, rows.d.get(), size.out_h)),
         w(make_axis(columns.count, 1, columns.d.get(), size.out_w)),
-        filters(weight_count(size) + 1),
+        filters(size.c * (size.k / size.groups) * h.taps * w.taps + 1),
         lattice{dx,
                 size.c * size.h * size.w,
                 size.h * size.w,
@@ -589,9 +592,6 @@ struct Phase {
   Axis h, w;
   Scratch<T> filters;  // turned: row c holds (k, i, j) of its group for the taps that reach
   Lattice<T> lattice;
-
- private:
-  int64_t weight_count(const Conv2dSize& size) const { return size.c * (size.k / size.groups) * h.taps * w.taps; }
 };
 
 // to[i * step + j] = from[j][i] for all elements of a row of `width`.
@@ -610,8 +610,8 @@ void interleave(const T* const* from, int64_t step, int64_t width, T* to) {
 // One channel per group: all residues of a plane are done while it is in cache.
 template <class T>
 void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
-  struct Part {
-    Part(const Conv2dSize& size, const T* dy, const T* weight, T* dx, int64_t ph, int64_t pw)
+  struct Residue {
+    Residue(const Conv2dSize& size, const T* dy, const T* weight, T* dx, int64_t ph, int64_t pw)
         : phase(size, weight, dx, ph, pw),
           convolution(size.n * size.c, size.c, size.k / size.groups, phase.h, phase.w, dy, phase.filters.get(), nullptr,
                       phase.lattice.a, phase.lattice.b) {}
@@ -620,17 +620,17 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
   };
   const int64_t planes = size.n * size.c, plane = size.h * size.w;
   const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
-  std::deque<Part> parts;
+  std::deque<Residue> residues;
   int64_t work = 0, room = 0;
   for (int64_t ph = 0; ph < phases_h; ++ph) {
     for (int64_t pw = 0; pw < phases_w; ++pw) {
-      const auto& convolution = parts.emplace_back(size, dy, weight, dx, ph, pw).convolution;
+      const auto& convolution = residues.emplace_back(size, dy, weight, dx, ph, pw).convolution;
       work += convolution.work();
       room += convolution.size();
     }
   }
-  if (parts.size() == 1) {
-    const auto& only = parts[0].convolution;
+  if (residues.size() == 1) {
+    const auto& only = residues[0].convolution;
     parallel_for(0, only.count(), std::max<int64_t>(1, only.count() * kGrainWork / work),
                  [&](int64_t begin, int64_t end) { only.run(begin, end, dx, plane); });
     return;
@@ -640,14 +640,14 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
     const T* rows[kMostPhases];
     for (int64_t i = begin; i < end; ++i) {
       T* to = results.get();
-      for (const Part& part : parts) {
-        const int64_t pieces = part.convolution.per_plane();
-        part.convolution.run(i * pieces, (i + 1) * pieces, to, 0);
-        to += part.convolution.size();
+      for (const Residue& residue : residues) {
+        const int64_t pieces = residue.convolution.per_plane();
+        residue.convolution.run(i * pieces, (i + 1) * pieces, to, 0);
+        to += residue.convolution.size();
       }
       const T* from = results.get();
       for (int64_t ph = 0; ph < phases_h; ++ph) {
-        const auto first = parts.begin() + ph * phases_w;
+        const auto first = residues.begin() + ph * phases_w;
         for (int64_t pw = 0; pw < phases_w; ++pw) {
           rows[pw] = from;
           from += first[pw].convolution.size();
@@ -774,7 +774,7 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
   }
   const Window layout(h, w, channels, size.out_w, std::min(size.out_h, ceil_div(kBlock - 1, size.out_w) + 1), false);
   const Scratch<int64_t> taps(k);
-  for (int64_t i = 0; i < k; ++i) taps[i] = layout.tap(i / (size.r * size.s), i / size.s % size.r, i % size.s);
+  layout.taps(taps.get());
   const int64_t blocks = ceil_div(pixels, kBlock);
   const int64_t images = std::min(size.n, ceil_div(kBlock - 1, out_plane) + 1);
   const int64_t window_size = images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;

@@ -101,15 +101,14 @@ struct SharingRows {
 
   // All rows take taps [from, to) of channel c.
   NNLITE_INLINE void taps(int64_t c, int64_t from, int64_t to) {
-    for (int64_t i = from / in.s, j = from % in.s; from < to; ++i, j = 0) {
-      for (; j < in.s && from < to; ++j, ++from) {
-        const T* x = in.source + c * in.channel + i * in.row + j * in.tap;
-        const Vec<T> weight = broadcast(in.weights[c * in.r * in.s + j * in.r + i]);
-        each<0, Rows>([&](auto a) NNLITE_INLINE {
-          each<0, NV>([&](auto e) NNLITE_INLINE { acc[a][e] = fma(weight, load(x + e * W), acc[a][e]); });
-          x += in.row;
-        });
-      }
+    for (int64_t t = from; t < to; ++t) {
+      const int64_t i = t / in.s, j = t % in.s;
+      const T* x = in.source + c * in.channel + i * in.row + j * in.tap;
+      const Vec<T> weight = broadcast(in.weights[c * in.r * in.s + j * in.r + i]);
+      each<0, Rows>([&](auto a) NNLITE_INLINE {
+        each<0, NV>([&](auto e) NNLITE_INLINE { acc[a][e] = fma(weight, load(x + e * W), acc[a][e]); });
+        x += in.row;
+      });
     }
   }
 };
