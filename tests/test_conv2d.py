@@ -65,6 +65,12 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((1, 3, 31, 18), (60, 3, 3, 3), {"padding": 1}),  # tiles of few rows
     ((5, 65, 8, 32), (7, 65, 3, 3), {"padding": 1}),  # 585 products per output, half a block at a time; many tiles
     ((5, 7, 8, 32), (65, 7, 3, 3), {"padding": 1}),  # the same per element of dx
+    # Single pixels, read where they lie:
+    ((2, 530, 5, 9), (13, 530, 1, 1), {}),  # 530 products per output
+    ((2, 13, 6, 8), (530, 13, 1, 1), {}),  # 530 products per element of dx
+    ((2, 20, 17, 16), (3, 20, 1, 1), {}),  # so few filters that nothing is packed; dweight's blocks end within an image
+    ((2, 140, 6, 9), (130, 140, 1, 1), {}),  # a large dweight
+    ((2, 16, 5, 10), (24, 8, 1, 1), {"groups": 2}),
     # One input channel per group, dweight in vectors over groups:
     ((11, 9, 7, 7), (9, 1, 3, 3), {"groups": 9, "padding": 1}),  # blocks of several images, one of them cut
     ((3, 16, 27, 29), (16, 1, 3, 3), {"groups": 16, "padding": 1, "stride": 2}),

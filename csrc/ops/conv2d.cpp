@@ -43,8 +43,9 @@ Axis make_axis(int64_t taps, int64_t step, const int64_t* d, int64_t size) {
 // `copies`, one per tap, shifted so that the columns of one tap follow one another from row to row without a gap.
 struct Window {
   Window(Axis h, Axis w, int64_t channels, int64_t out_w, int64_t out_rows, bool copies)
-      : h(h), w(w), channels(channels), copies(copies) {
-    planes = copies ? w.taps : std::min(w.step, w.greatest - w.least + 1);
+      : h(h), w(w), channels(channels), out_w(out_w), copies(copies) {
+    columns = std::min(w.step, w.greatest - w.least + 1);
+    planes = copies ? w.taps : columns;
     pitch = copies ? out_w : out_w + (w.greatest - w.least) / w.step;
     residues = std::min(h.step, h.greatest - h.least + 1);
     reach = (h.greatest - h.least) / h.step;
@@ -81,22 +82,35 @@ struct Window {
   // h.size, w.size), after which as much is to follow soon where `more`.
   template <class T>
   void fill(const T* source, int64_t a0, int64_t count, T* to, bool more = false) const {
-    for (int64_t c = 0; c < channels; ++c) {
-      for (int64_t q = 0; q < planes; ++q) {
-        // The next channel is on its way while this one is copied.
-        if (q == 0 && (more || c + 1 < channels)) prefetch(source + (c + 1) * h.size * w.size, a0, count);
+    // Copies are made from a channel with its border, so that only that one takes care of borders.
+    const int64_t width = out_w + (w.greatest - w.least) / w.step, plane = residues * (count + reach) * width;
+    const Scratch<T> bordered(copies ? columns * plane + kLanes<T> : 1);
+    for (int64_t c = 0; c < channels; ++c, source += h.size * w.size, to += channel) {
+      // The next channel is on its way while this one is copied.
+      if (more || c + 1 < channels) prefetch(source + h.size * w.size, a0, count);
+      T* const border = copies ? bordered.get() : to;
+      for (int64_t q = 0; q < columns; ++q) {
         for (int64_t p = 0; p < residues; ++p) {
           const int64_t y = a0 * h.step + p + h.least;
-          const T* const line = source + (c * h.size + y) * w.size + (copies ? w.d[q] : q + w.least);
-          fill_plane(line, y, copies ? w.d[q] : q + w.least, count + reach,
-                     to + c * channel + (q * residues + p) * residue);
+          fill_plane(source + y * w.size + q + w.least, y, q + w.least, count + reach, width,
+                     copies ? border + q * plane + p * (count + reach) * width : border + (q * residues + p) * residue);
+        }
+      }
+      for (int64_t j = 0; copies && j < w.taps; ++j) {
+        const int64_t x = w.d[j] - w.least;
+        for (int64_t p = 0; p < residues; ++p) {
+          const T* from = border + x % w.step * plane + p * (count + reach) * width + x / w.step;
+          T* row = to + (j * residues + p) * residue;
+          for (int64_t i = 0; i < count + reach; ++i, from += width, row += pitch) {
+            for (int64_t b = 0; b < pitch; b += kLanes<T>) store(row + b, load(from + b));
+          }
         }
       }
     }
   }
 
   Axis h, w;
-  int64_t channels, planes, pitch, residues, reach, residue, channel, image;
+  int64_t channels, out_w, columns, planes, pitch, residues, reach, residue, channel, image;
   bool copies;
 
  private:
@@ -110,9 +124,9 @@ struct Window {
   // Rows y, y + step, ... of a source, and of each the columns x, x + step, ...; `line` is where (y, x) lies. What lies
   // outside is +0.
   template <class T>
-  void fill_plane(const T* line, int64_t y, int64_t x, int64_t rows, T* to) const {
+  void fill_plane(const T* line, int64_t y, int64_t x, int64_t rows, int64_t width, T* to) const {
     constexpr int W = kLanes<T>;
-    const int64_t width = pitch, step = w.step, height = h.size, down = h.step;
+    const int64_t step = w.step, height = h.size, down = h.step;
     const int64_t first = std::clamp<int64_t>(x >= 0 ? 0 : ceil_div(-x, step), 0, width);
     const int64_t last = std::clamp(x >= w.size ? 0 : ceil_div(w.size - x, step), first, width);
     const int64_t next = down * w.size;
@@ -254,6 +268,12 @@ constexpr int64_t kGrainWork = 1 << 20;      // multiply-adds that take about 10
 Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
   const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
   return Parts(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces))));
+}
+
+// Whether each output pixel of an (a, b) lattice has one tap, which lies at the pixel's own place.
+bool single_pixels(const Axis& h, const Axis& w, int64_t a, int64_t b) {
+  return h.taps == 1 && w.taps == 1 && h.least == 0 && w.least == 0 && h.step == 1 && w.step == 1 && h.size == a &&
+         w.size == b;
 }
 
 // Whether tap rows follow one another.
@@ -435,6 +455,59 @@ void small_image_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axi
   });
 }
 
+// A convolution of single pixels: a matrix product for each image, whose columns are read where they lie. What a tile
+// reads is packed, because planes may be a power of two apart, which L1 cannot hold, and the next tile's is on its way
+// meanwhile: its lines lie on as many pages as there are channels.
+template <class T>
+void pointwise_convolution(int64_t n, int64_t m, int64_t channels, const T* source, int64_t source_image,
+                           const T* filters, const T* bias, const Lattice<T>& lattice) {
+  constexpr int W = kLanes<T>;
+  constexpr int64_t kLine = 64 / sizeof(T);
+  const int64_t pixels = lattice.a * lattice.b;
+  const int64_t tile_bytes = kNV * W * static_cast<int64_t>(sizeof(T));
+  const int64_t depth = std::min(channels, kBlock) * tile_bytes > kNearBytes ? kBlock / 2 : kBlock;
+  const Parts tiles(ceil_div(pixels, W), tile_vectors(std::min<int64_t>(m, kMR)));
+  const int64_t work = n * m * std::max<int64_t>(channels, 64) * pixels;
+  const Parts divisions = divide_channels(m, n * tiles.count, work);
+  const int64_t all = n * tiles.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
+  parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
+    const Scratch<T> packed(depth * kMostNV * W), waiting(divisions.size(0) * kMostNV * W);
+    for (int64_t p = begin; p < end; ++p) {
+      check_interrupt();
+      const int64_t place = p / divisions.count, image = place / tiles.count, t = place % tiles.count;
+      const int64_t row0 = divisions.first(p % divisions.count);
+      const Parts panels(divisions.size(p % divisions.count), kMR);
+      const int64_t first = tiles.first(t) * W, vectors = tiles.size(t),
+                    columns = std::min(vectors * W, pixels - first);
+      const int64_t whole = columns / W;
+      const bool packs = panels.count > 1 || whole < vectors;
+      const T* const from = source + image * source_image + first;
+      T* const to = lattice.at(image, row0, first);
+      each_chunk(channels, depth, [&](const Chunk& chunk) {
+        const int64_t length = chunk.end - chunk.begin;
+        for (int64_t k = 0; packs && k < length; ++k) {
+          const T* const row = from + (chunk.begin + k) * pixels;
+          T* const line = packed.get() + k * vectors * W;
+          for (int64_t v = 0; v < whole; ++v) store(line + v * W, load(row + v * W));
+          if (whole < vectors) store(line + whole * W, load(row + whole * W, Lanes(0, columns - whole * W)));
+        }
+        for (int64_t i = 0; i < panels.count; ++i) {
+          for (int64_t k = i * length / panels.count; k < (i + 1) * length / panels.count; ++k) {
+            const T* const next = from + (chunk.begin + k) * pixels + vectors * W;
+            for (int64_t j = 0; j < vectors * W; j += kLine) __builtin_prefetch(next + j + kLine - 1);
+          }
+          const int64_t above = panels.first(i), rows = panels.size(i), row = row0 + above;
+          micro_kernel_for<T, Strided<T>>(rows, vectors)(
+              chunk, {filters + row * channels, channels, 1},
+              packs ? Strided<T>{packed.get() - chunk.begin * vectors * W, vectors * W} : Strided<T>{from, pixels},
+              {to + above * lattice.channel, lattice.channel, columns, waiting.get() + above * vectors * W,
+               bias ? bias + row : nullptr, nullptr});
+        }
+      });
+    }
+  });
+}
+
 // The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
 // by (channel, i, j).
 template <class T>
@@ -447,6 +520,9 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   // Where an image's last vector is mostly empty.
   if (m > 8 * kMR && ceil_div(pixels, W) * W * 8 > pixels * 9) {
     return small_image_convolution(n, m, channels, h, w, source, source_image, filters, bias, lattice);
+  }
+  if (single_pixels(h, w, lattice.a, lattice.b) && lattice.dense()) {
+    return pointwise_convolution(n, m, channels, source, source_image, filters, bias, lattice);
   }
   const bool copies = lattice.b % W != 0;
   const int64_t per_pixel = std::max<int64_t>(1, channels * (copies ? w.taps : 1)) * static_cast<int64_t>(sizeof(T));
@@ -775,9 +851,12 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
   const Window layout(h, w, channels, size.out_w, std::min(size.out_h, ceil_div(kBlock - 1, size.out_w) + 1), false);
   const Scratch<int64_t> taps(k);
   layout.taps(taps.get());
+  // Single pixels are read where they lie.
+  const bool in_place = single_pixels(h, w, size.out_h, size.out_w);
+  for (int64_t c = 0; in_place && c < channels; ++c) taps[c] = c * out_plane;
   const int64_t blocks = ceil_div(pixels, kBlock);
   const int64_t images = std::min(size.n, ceil_div(kBlock - 1, out_plane) + 1);
-  const int64_t window_size = images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;
+  const int64_t window_size = in_place ? 1 : images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;
   const Parts groups(wide / W, kTapVectors);
 
   // Fills window, columns (dy_size of them) and runs (kBlock) for block b.
@@ -787,13 +866,17 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     for (int64_t p = p0; p < p1;) {
       const int64_t n = p / out_plane, inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
       const int64_t a0 = inside / size.out_w, a1 = (inside + length - 1) / size.out_w;
-      const int64_t base = filled++ * layout.image;
-      layout.fill(x + n * size.c * size.h * size.w, a0, a1 - a0 + 1, window + base);
-      for (int64_t q = inside; q < inside + length;) {
-        const int64_t a = q / size.out_w, column = q % size.out_w,
-                      run = std::min(inside + length - q, size.out_w - column);
-        runs[run_count++] = {base + layout.pixel(a - a0, column), run};
-        q += run;
+      if (in_place) {
+        runs[run_count++] = {n * size.c * out_plane + inside, length};
+      } else {
+        const int64_t base = filled++ * layout.image;
+        layout.fill(x + n * size.c * size.h * size.w, a0, a1 - a0 + 1, window + base);
+        for (int64_t q = inside; q < inside + length;) {
+          const int64_t a = q / size.out_w, column = q % size.out_w,
+                        run = std::min(inside + length - q, size.out_w - column);
+          runs[run_count++] = {base + layout.pixel(a - a0, column), run};
+          q += run;
+        }
       }
       for (int64_t g = 0; g < groups.count; ++g) {
         const int64_t o = groups.first(g) * W, width = groups.size(g) * W;
@@ -802,7 +885,7 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
       }
       p += length;
     }
-    return Prepared<T>{window, runs, run_count, columns, p1 - p0};
+    return Prepared<T>{in_place ? x : window, runs, run_count, columns, p1 - p0};
   };
   // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g.
   const auto add = [&](const Prepared<T>* prepared, int64_t count, int64_t g, int64_t begin, int64_t end, T* to,
@@ -872,10 +955,8 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
       });
     }
   }
-  parallel_for(0, m, std::max<int64_t>(1, (1 << 14) / k), [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      for (int64_t i = 0; i < k; ++i) dweight[o * k + i] = totals[i * wide + o];
-    }
+  parallel_for(0, k, std::max<int64_t>(8 * W, (1 << 14) / m), [&](int64_t begin, int64_t end) {
+    pack_transposed(totals.get() + begin * wide, wide, end - begin, m, dweight + begin, k, end - begin);
   });
 }
 
