@@ -71,6 +71,11 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 20, 17, 16), (3, 20, 1, 1), {}),  # so few filters that nothing is packed; dweight's blocks end within an image
     ((2, 140, 6, 9), (130, 140, 1, 1), {}),  # a large dweight
     ((2, 16, 5, 10), (24, 8, 1, 1), {"groups": 2}),
+    # Residues of dx, interleaved:
+    ((2, 20, 61, 63), (7, 20, 3, 3), {"stride": 2, "padding": 1}),  # several bands, rows of odd length
+    ((2, 3, 40, 90), (8, 3, 3, 3), {"stride": 2, "padding": (0, 1)}),
+    ((1, 3, 23, 50), (4, 3, 3, 3), {"stride": (5, 4)}),  # 20 residues, some of no taps
+    ((2, 4, 18, 40), (6, 2, 5, 3), {"stride": (1, 3), "padding": 2, "groups": 2}),
     # One input channel per group, dweight in vectors over groups:
     ((11, 9, 7, 7), (9, 1, 3, 3), {"groups": 9, "padding": 1}),  # blocks of several images, one of them cut
     ((3, 16, 27, 29), (16, 1, 3, 3), {"groups": 16, "padding": 1, "stride": 2}),

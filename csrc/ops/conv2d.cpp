@@ -188,8 +188,6 @@ struct Lattice {
     lattice.out += m * channel;
     return lattice;
   }
-  // Whether consecutive pixels of an image are consecutive in memory.
-  bool dense() const { return step_h == 1 && step_w == 1 && width == b; }
 };
 
 // Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
@@ -509,82 +507,134 @@ void pointwise_convolution(int64_t n, int64_t m, int64_t channels, const T* sour
 }
 
 // The convolution described at the top for one group; row i of `filters` (m, k) holds the weights of output channel i
-// by (channel, i, j).
+// by (channel, i, j). It is done in pieces of at most `band` of its rows, b pixels each, and in divisions of its output
+// channels.
+template <class T>
+class LatticeConvolution {
+ public:
+  LatticeConvolution(int64_t channels, Axis h, Axis w, const T* source, int64_t source_image, const T* filters,
+                     const T* bias, int64_t b, int64_t band, const Parts& divisions, int64_t pixels)
+      : k_(channels * h.taps * w.taps),
+        b_(b),
+        source_(source),
+        source_image_(source_image),
+        filters_(filters),
+        bias_(bias),
+        divisions_(divisions),
+        layout_(h, w, channels, b, band, b % kLanes<T> != 0),
+        taps_(k_ + 1),
+        // Worth it where every filter is read often.
+        packs_filters_(pixels >= 64 * kNR),
+        packed_filters_(packs_filters_ ? end(divisions.count - 1) * k_ + 1 : 1) {
+    layout_.taps(taps_.get());
+    // What a tile reads of the window, it reads again for every panel of filters: it should stay in L1.
+    const int64_t per_tap = layout_.template span<T>(kNR) / std::max<int64_t>(1, h.taps * w.taps);
+    depth_ = std::min(k_, kBlock) * per_tap > kNearBytes ? kBlock / 2 : kBlock;
+    for (int64_t i = 0; packs_filters_ && i < divisions.count; ++i) {
+      const int64_t first = divisions.first(i) * k_;
+      pack_filters(filters + first, divisions.size(i), k_, depth_, packed_filters_.get() + first);
+    }
+  }
+
+  // Room that run needs.
+  int64_t window_size() const { return layout_.image + kMostNV * kLanes<T>; }
+  int64_t waiting_size() const { return divisions_.size(0) * kMostNV * kLanes<T>; }
+
+  // Rows [a0, a0 + rows) of an image for the channels of one division, which lie `distance` apart in `out`.
+  void run(int64_t image, int64_t a0, int64_t rows, int64_t division, T* window, T* waiting, T* out,
+           int64_t distance) const {
+    constexpr int W = kLanes<T>;
+    const int64_t row0 = divisions_.first(division), m0 = divisions_.size(division), pixels = rows * b_;
+    const Parts panels(m0, kMR);
+    const int64_t tile_width = tile_vectors(panels.size(0));
+    const Parts tiles(ceil_div(pixels, W), tile_width);
+    if (k_ > 0) layout_.fill(source_ + image * source_image_, a0, rows, window);
+    for (int64_t t = 0; t < tiles.count; ++t) {
+      check_interrupt();
+      const int64_t first = tiles.first(t) * W, columns = std::min(tiles.size(t) * W, pixels - first);
+      Gathered<T> right{{}, taps_.get()};
+      for (int v = 0; v < tile_width; ++v) {
+        const int64_t pixel = std::min(first + v * W, pixels - 1);
+        right.base[v] = window + layout_.pixel(pixel / b_, pixel % b_);
+      }
+      each_chunk(k_, depth_, [&](const Chunk& chunk) {
+        for (int64_t i = 0; i < panels.count; ++i) {
+          const int64_t above = panels.first(i), panel_rows = panels.size(i), row = row0 + above;
+          const Left<T> left = packs_filters_
+                                   ? filter_panel(packed_filters_.get() + row0 * k_, m0, above, panel_rows, chunk)
+                                   : Left<T>{filters_ + row * k_, k_, 1};
+          micro_kernel_for<T, Gathered<T>>(panel_rows, tiles.size(t))(
+              chunk, left, right,
+              {out + above * distance + first, distance, columns, waiting + above * tile_width * W,
+               bias_ ? bias_ + row : nullptr, nullptr});
+        }
+      });
+    }
+  }
+
+ private:
+  static constexpr int64_t kNR = kNV * kLanes<T>;
+  int64_t end(int64_t division) const { return divisions_.first(division) + divisions_.size(division); }
+
+  int64_t k_, b_;
+  const T* source_;
+  int64_t source_image_;
+  const T* filters_;
+  const T* bias_;
+  Parts divisions_;
+  Window layout_;
+  Scratch<int64_t> taps_;
+  bool packs_filters_;
+  Scratch<T> packed_filters_;
+  int64_t depth_;
+};
+
+// Pixels of a piece, so that what it keeps of each fits.
+int64_t pixels_of_piece(int64_t bytes_per_pixel, int64_t least) {
+  return std::clamp<int64_t>(kWindowBytes / std::max<int64_t>(1, bytes_per_pixel), least, 4096);
+}
+
+// Rows that make whole vectors.
+template <class T>
+int64_t whole_rows(int64_t width) {
+  return kLanes<T> / std::gcd<int64_t>(kLanes<T>, width);
+}
+
+// Whether an image's last vector is mostly empty, and there are filters enough for packing.
+template <class T>
+bool is_small(int64_t m, int64_t pixels) {
+  return m > 8 * kMR && ceil_div(pixels, kLanes<T>) * kLanes<T> * 8 > pixels * 9;
+}
+
+// A convolution on one lattice, whose results are an image as it lies in memory.
 template <class T>
 void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
                          const T* filters, const T* bias, const Lattice<T>& lattice) {
-  constexpr int W = kLanes<T>;
-  constexpr int64_t kNR = kNV * W;
-  const int64_t k = channels * h.taps * w.taps, pixels = lattice.a * lattice.b;
+  const int64_t pixels = lattice.a * lattice.b;
   if (n == 0 || m == 0 || pixels == 0) return;
-  // Where an image's last vector is mostly empty.
-  if (m > 8 * kMR && ceil_div(pixels, W) * W * 8 > pixels * 9) {
+  if (is_small<T>(m, pixels)) {
     return small_image_convolution(n, m, channels, h, w, source, source_image, filters, bias, lattice);
   }
-  if (single_pixels(h, w, lattice.a, lattice.b) && lattice.dense()) {
+  if (single_pixels(h, w, lattice.a, lattice.b)) {
     return pointwise_convolution(n, m, channels, source, source_image, filters, bias, lattice);
   }
-  const bool copies = lattice.b % W != 0;
-  const int64_t per_pixel = std::max<int64_t>(1, channels * (copies ? w.taps : 1)) * static_cast<int64_t>(sizeof(T));
-  const Pieces pieces(n, lattice.a, lattice.b, std::clamp<int64_t>(kWindowBytes / per_pixel, 2 * kNR, 4096),
-                      W / std::gcd<int64_t>(W, lattice.b));
-  const Window layout(h, w, channels, lattice.b, pieces.band, copies);
-  const Scratch<int64_t> taps(k + 1);
-  layout.taps(taps.get());
-  // What a tile reads of the window, it reads again for every panel of filters: it should stay in L1.
-  const int64_t per_tap = layout.span<T>(kNR) / std::max<int64_t>(1, h.taps * w.taps);
-  const int64_t depth = std::min(k, kBlock) * per_tap > kNearBytes ? kBlock / 2 : kBlock;
-  const int64_t work = n * m * std::max<int64_t>(k, 64) * pixels;  // short sums are bound by memory
+  const int64_t copies = lattice.b % kLanes<T> ? w.taps : 1;
+  const Pieces pieces(n, lattice.a, lattice.b,
+                      pixels_of_piece(channels * copies * static_cast<int64_t>(sizeof(T)), 2 * kNV * kLanes<T>),
+                      whole_rows<T>(lattice.b));
+  const int64_t work = n * m * std::max<int64_t>(channels * h.taps * w.taps, 64) * pixels;  // short sums: memory-bound
   const Parts divisions = divide_channels(m, pieces.count, work);
-  // Worth it where every filter is read often.
-  const bool packs_filters = n * pixels >= 64 * kNR;
-  const Scratch<T> packed_filters(packs_filters ? m * k + 1 : 1);
-  for (int64_t i = 0; packs_filters && i < divisions.count; ++i) {
-    const int64_t first = divisions.first(i) * k;
-    pack_filters(filters + first, divisions.size(i), k, depth, packed_filters.get() + first);
-  }
+  const LatticeConvolution<T> convolution(channels, h, w, source, source_image, filters, bias, lattice.b, pieces.band,
+                                          divisions, n * pixels);
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
-    const Scratch<T> window(pieces.images * layout.image + kMostNV * W);
-    const Scratch<T> waiting(divisions.size(0) * kMostNV * W);
-    const Scratch<T> buffer(divisions.size(0) * kMostNV * W);
+    const Scratch<T> window(convolution.window_size()), waiting(convolution.waiting_size());
     for (int64_t p = begin; p < end; ++p) {
       const Piece piece(pieces, p / divisions.count);
-      const int64_t row0 = divisions.first(p % divisions.count), m0 = divisions.size(p % divisions.count);
-      const Parts panels(m0, kMR);
-      const int64_t tile_width = tile_vectors(panels.size(0));
-      if (k > 0) {
-        for (int64_t i = 0; i < piece.images; ++i) {
-          layout.fill(source + (piece.n0 + i) * source_image, piece.a0, piece.rows, window.get() + i * layout.image);
-        }
-      }
-      // Tiles never cross from one image to the next.
-      const int64_t per_image = piece.rows * lattice.b;
-      for (int64_t image = 0; image < piece.images; ++image) {
-        const Parts tiles(ceil_div(per_image, W), tile_width);
-        for (int64_t t = 0; t < tiles.count; ++t) {
-          check_interrupt();
-          const int64_t first = tiles.first(t) * W, columns = std::min(tiles.size(t) * W, per_image - first);
-          Gathered<T> right{{}, taps.get()};
-          for (int v = 0; v < tile_width; ++v) {
-            const int64_t pixel = std::min(first + v * W, per_image - 1);
-            right.base[v] = window.get() + image * layout.image + layout.pixel(pixel / lattice.b, pixel % lattice.b);
-          }
-          const bool direct = lattice.dense();
-          T* const to = direct ? lattice.at(piece.n0 + image, row0, piece.a0 * lattice.b + first) : buffer.get();
-          const int64_t wide = tile_width * W, ld = direct ? lattice.channel : wide;
-          each_chunk(k, depth, [&](const Chunk& chunk) {
-            for (int64_t i = 0; i < panels.count; ++i) {
-              const int64_t above = panels.first(i), rows = panels.size(i), row = row0 + above;
-              const Left<T> left = packs_filters ? filter_panel(packed_filters.get() + row0 * k, m0, above, rows, chunk)
-                                                 : Left<T>{filters + row * k, k, 1};
-              micro_kernel_for<T, Gathered<T>>(rows, tiles.size(t))(
-                  chunk, left, right,
-                  {to + above * ld, ld, columns, waiting.get() + above * wide, bias ? bias + row : nullptr, nullptr});
-            }
-          });
-          if (!direct) scatter(lattice, piece.n0 + image, row0, m0, piece.a0 * lattice.b + first, columns, to, wide);
-        }
+      const int64_t division = p % divisions.count;
+      for (int64_t i = piece.n0; i < piece.n0 + piece.images; ++i) {
+        convolution.run(i, piece.a0, piece.rows, division, window.get(), waiting.get(),
+                        lattice.at(i, divisions.first(division), piece.a0 * lattice.b), lattice.channel);
       }
     }
   });
@@ -676,7 +726,11 @@ void interleave(const T* const* from, int64_t step, int64_t width, T* to) {
   constexpr int W = kLanes<T>;
   int64_t i = 0;
   if (step == 2) {
-    for (; 2 * (i + W) <= width; i += W) store_together(to + 2 * i, load(from[0] + i), load(from[1] + i));
+    const auto two = [&](int64_t at) { store_together(to + 2 * at, load(from[0] + at), load(from[1] + at)); };
+    for (; 2 * (i + W) <= width; i += W) two(i);
+    // The rest once more together with some before it.
+    if (i > 0 && 2 * i < width) two(width / 2 - W);
+    if (i > 0) i = width / 2;
   }
   for (; i * step < width; ++i) {
     for (int64_t j = 0; j < std::min(step, width - i * step); ++j) to[i * step + j] = from[j][i];
@@ -737,6 +791,80 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
   });
 }
 
+// Strides: rows of all residues are computed densely, then interleaved, a band of dx at a time.
+template <class T>
+void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
+  struct Residue {
+    Residue(const Conv2dSize& size, int64_t group, const Phase<T>& phase, const T* source, int64_t band,
+            const Parts& divisions)
+        : a(phase.lattice.a),
+          b(phase.lattice.b),
+          convolution(size.k / size.groups, phase.h, phase.w, source, size.k * size.out_h * size.out_w,
+                      phase.filters.get() +
+                          group * (size.c / size.groups) * (size.k / size.groups) * phase.h.taps * phase.w.taps,
+                      nullptr, b, band, divisions, size.n * a * b) {}
+    int64_t a, b;
+    LatticeConvolution<T> convolution;
+  };
+  const int64_t channels = size.c / size.groups, m = size.k / size.groups, plane = size.h * size.w;
+  const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
+  std::deque<Phase<T>> phases;
+  int64_t taps = 0;
+  for (int64_t ph = 0; ph < phases_h; ++ph) {
+    for (int64_t pw = 0; pw < phases_w; ++pw) {
+      const Phase<T>& phase = phases.emplace_back(size, weight, dx, ph, pw);
+      taps += phase.h.taps * phase.w.taps;
+    }
+  }
+  const Lattice<T>& first = phases[0].lattice;  // the largest
+  const int64_t count = phases_h * phases_w;
+  const Pieces pieces(size.n, first.a, first.b,
+                      pixels_of_piece((m + channels * count) * static_cast<int64_t>(sizeof(T)), 2 * kNV * kLanes<T>),
+                      whole_rows<T>(first.b));
+  const int64_t work = size.n * channels * std::max<int64_t>(m * taps, 64 * count) * first.a * first.b;
+  const Parts divisions = divide_channels(channels, pieces.count, work);
+  const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
+  for (int64_t g = 0; g < size.groups; ++g) {
+    std::deque<Residue> residues;
+    int64_t window_size = 0;
+    for (const Phase<T>& phase : phases) {
+      const Residue& residue =
+          residues.emplace_back(size, g, phase, dy + g * m * size.out_h * size.out_w, pieces.band, divisions);
+      window_size = std::max(window_size, residue.convolution.window_size());
+    }
+    parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
+      const Scratch<T> window(window_size), waiting(residues[0].convolution.waiting_size());
+      const int64_t room = pieces.band * first.b;  // of one channel of a residue
+      const Scratch<T> results(count * divisions.size(0) * room);
+      const Scratch<const T*> rows(phases_w);
+      for (int64_t p = begin; p < end; ++p) {
+        const Piece piece(pieces, p / divisions.count);
+        const int64_t division = p % divisions.count, m0 = divisions.size(division);
+        for (int64_t i = piece.n0; i < piece.n0 + piece.images; ++i) {
+          for (int64_t r = 0; r < count; ++r) {
+            const int64_t height = std::min(piece.rows, residues[r].a - piece.a0);
+            if (height <= 0) continue;
+            residues[r].convolution.run(i, piece.a0, height, division, window.get(), waiting.get(),
+                                        results.get() + r * m0 * room, room);
+          }
+          const int64_t top = piece.a0 * phases_h, bottom = std::min(size.h, (piece.a0 + piece.rows) * phases_h);
+          for (int64_t c = 0; c < m0; ++c) {
+            T* const to = dx + (i * size.c + g * channels + divisions.first(division) + c) * plane;
+            for (int64_t ph = 0; ph < phases_h; ++ph) {
+              for (int64_t pw = 0; pw < phases_w; ++pw)
+                rows[pw] = results.get() + ((ph * phases_w + pw) * m0 + c) * room;
+              for (int64_t y = top + ph; y < bottom; y += phases_h) {
+                interleave(rows.get(), phases_w, size.w, to + y * size.w);
+                for (int64_t pw = 0; pw < phases_w; ++pw) rows[pw] += residues[ph * phases_w + pw].b;
+              }
+            }
+          }
+        }
+      }
+    });
+  }
+}
+
 template <class T>
 void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
   const int64_t channels = size.c / size.groups, m = size.k / size.groups;
@@ -745,14 +873,19 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
   if (channels == 1 && size.dilation_h == 1 && phases_h * phases_w <= kMostPhases) {
     return backward_data_of_planes(size, dy, weight, dx);
   }
+  const bool strided = phases_h * phases_w > 1;
+  if (strided && !is_small<T>(channels, ceil_div(size.h, phases_h) * ceil_div(size.w, phases_w))) {
+    return strided_backward_data(size, dy, weight, dx);
+  }
+  const auto convolution = strided ? small_image_convolution<T> : lattice_convolution<T>;
   for (int64_t ph = 0; ph < phases_h; ++ph) {
     for (int64_t pw = 0; pw < phases_w; ++pw) {
       const Phase<T> phase(size, weight, dx, ph, pw);
       for (int64_t g = 0; g < size.groups; ++g) {
-        lattice_convolution<T>(size.n, channels, m, phase.h, phase.w, dy + g * m * size.out_h * size.out_w,
-                               size.k * size.out_h * size.out_w,
-                               phase.filters.get() + g * channels * m * phase.h.taps * phase.w.taps, nullptr,
-                               phase.lattice.from_channel(g * channels));
+        convolution(size.n, channels, m, phase.h, phase.w, dy + g * m * size.out_h * size.out_w,
+                    size.k * size.out_h * size.out_w,
+                    phase.filters.get() + g * channels * m * phase.h.taps * phase.w.taps, nullptr,
+                    phase.lattice.from_channel(g * channels));
       }
     }
   }
