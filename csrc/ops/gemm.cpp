@@ -7,45 +7,57 @@ namespace nnlite {
 namespace {
 
 // One row of A against B in row-major order: every element of B is used once, so B is not packed but streamed through,
-// four rows at a time, while the block's accumulators lie in L1.
-constexpr int64_t kRowColumns = 2048;
+// four rows at a time, while the block's accumulators lie in L1. Threads take whole blocks of K, whose rows follow one
+// another in memory, and their sums are added afterwards.
+constexpr int64_t kRowColumns = 4096;
+
+// to[j] = the block's sum for columns [begin, end) and rows [k0, k1) of B.
+template <class T>
+void row_block(GemmSize s, const T* a, const T* b, int64_t k0, int64_t k1, int64_t begin, int64_t end, T* to) {
+  constexpr int W = kLanes<T>, kRows = 4;
+  const int64_t width = end - begin;
+  std::fill_n(to, width, T(0));
+  for (int64_t k = k0; k < k1; k += kRows) {
+    const int64_t rows = std::min<int64_t>(kRows, k1 - k);
+    const T* const row = b + k * s.n + begin;
+    int64_t j = 0;
+    if (rows == kRows) {
+      Vec<T> ak[kRows];
+      for (int r = 0; r < kRows; ++r) ak[r] = broadcast(a[k + r]);
+      for (; j + W <= width; j += W) {
+        Vec<T> acc = load(to + j);
+#pragma GCC unroll 4
+        for (int r = 0; r < kRows; ++r) acc = fma(ak[r], load(row + r * s.n + j), acc);
+        store(to + j, acc);
+      }
+    }
+    for (; j < width; ++j) {
+      for (int64_t r = 0; r < rows; ++r) to[j] = fma(a[k + r], row[r * s.n + j], to[j]);
+    }
+  }
+}
 
 template <class T>
 void gemm_one_row(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
-  constexpr int W = kLanes<T>;
-  // Worth a thread, and no more than four pieces for each: narrow ones would take little of every page of B.
-  const int64_t worth = ceil_div(int64_t{1} << 18, std::max<int64_t>(s.k, 1) * W);
-  const int64_t pieces = num_threads() == 1 ? 1 : 4 * num_threads();
-  const int64_t grain = std::min(std::max(worth, ceil_div(s.n, pieces * W)) * W, kRowColumns);
-  parallel_for(0, s.n, grain, [=](int64_t begin, int64_t end) {
-    T sums[kRowColumns];
-    const int64_t width = end - begin;
-    for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += kBlock) {
+  const int64_t blocks = std::max<int64_t>(1, ceil_div(s.k, kBlock)), work = s.k * s.n;
+  // Pieces that are worth a thread, and no more than a few for each.
+  const int64_t pieces = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), (work >> 18) + 1);
+  const Parts parts(s.n, std::min(kRowColumns, ceil_div(s.n, ceil_div(pieces, blocks))));
+  const Scratch<T> sums((blocks - 1) * s.n + 1);  // of all blocks but the first, whose sums c takes
+  const int64_t all = blocks * parts.count;
+  parallel_for(0, all, ceil_div(all, pieces), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
       check_interrupt();
-      const int64_t k1 = std::min(k0 + kBlock, s.k);
-      std::fill_n(sums, width, T(0));
-      for (int64_t k = k0; k < k1; k += 4) {
-        const int64_t rows = std::min<int64_t>(4, k1 - k);
-        const T* const row = b + k * s.n + begin;
-        int64_t j = 0;
-        if (rows == 4) {
-          for (; j + W <= width; j += W) {
-            Vec<T> acc = load(sums + j);
-#pragma GCC unroll 4
-            for (int r = 0; r < 4; ++r) acc = fma(broadcast(a[k + r]), load(row + r * s.n + j), acc);
-            store(sums + j, acc);
-          }
-        }
-        for (; j < width; ++j) {
-          for (int64_t r = 0; r < rows; ++r) sums[j] = fma(a[k + r], row[r * s.n + j], sums[j]);
-        }
-      }
-      T* const y = c + begin;
-      for (int64_t j = 0; j < width; ++j) y[j] = k0 == 0 ? sums[j] : y[j] + sums[j];
+      const int64_t block = i / parts.count, k0 = block * kBlock, first = parts.first(i % parts.count);
+      row_block(s, a, b, k0, std::min(k0 + kBlock, s.k), first, first + parts.size(i % parts.count),
+                (block == 0 ? c : sums.get() + (block - 1) * s.n) + first);
     }
-    if (bias == nullptr) return;
-    for (int64_t j = begin; j < end; ++j) c[j] = c[j] + bias[j];
   });
+  for (int64_t block = 1; block < blocks; ++block) {
+    const T* const sum = sums.get() + (block - 1) * s.n;
+    for (int64_t j = 0; j < s.n; ++j) c[j] = c[j] + sum[j];
+  }
+  for (int64_t j = 0; bias && j < s.n; ++j) c[j] = c[j] + bias[j];
 }
 
 // Few rows of A against a transposed B: every element of B is used so few times that packing it would cost more than
@@ -105,6 +117,7 @@ constexpr int64_t kSmallBytes = 128 << 10;  // a matrix that the caches hold as 
 constexpr int64_t kFewRows = 2 * kMR;       // so few that packing would cost more than it saves
 constexpr int64_t kTurnedBytes = 32 << 10;
 constexpr int64_t kTurnedPanels = 32;  // of a transposed A at a time
+constexpr int64_t kWideTiles = 16;     // of a piece that is not narrow
 
 // A rectangle of C: its rows, and its columns in vectors.
 struct Piece {
@@ -211,9 +224,11 @@ void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
     return gemm_few_rows(s, a, b, bias, c);
   }
   // Pieces for threads: first by columns, in whole tiles, which share no packing; by rows where columns are few, and
-  // where a tall transposed A would be turned for every piece.
+  // where a tall transposed A would be turned for every piece. More than one for a thread only if they are wide: narrow
+  // ones take little of every row of B, and each reads all of A.
   const int64_t vectors = ceil_div(s.n, W), tiles = ceil_div(vectors, kNV);
-  const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), (s.m * s.n * s.k >> 20) + 1);
+  const int64_t wide = std::clamp<int64_t>(tiles / kWideTiles, num_threads(), 4 * num_threads());
+  const int64_t wanted = num_threads() == 1 ? 1 : std::min(wide, (s.m * s.n * s.k >> 20) + 1);
   const int64_t tall = s.transpose_a ? std::min(wanted, ceil_div(s.m, s.n)) : 1;
   const Parts by_columns(tiles, ceil_div(tiles, std::min(ceil_div(wanted, tall), tiles)));
   // Every piece of rows packs B for itself: no more of them than threads.
