@@ -15,7 +15,7 @@
 // It runs as a matrix product (rows: output channels, columns: output pixels) that reads B in a window: a copy of the
 // source rows that a piece of work needs, with the border written out as +0, rows and columns sorted so that every tap
 // of a vector of output pixels is a vector in memory, whatever padding, stride and dilation are. No matrix of patches
-// is ever made, unless images are so small that a vector would be mostly empty.
+// is ever made, unless images are so small that a vector would be mostly empty. Filters of 1 x 1 need no window.
 
 namespace nnlite {
 namespace {
@@ -599,9 +599,11 @@ class LatticeConvolution {
   int64_t depth_;
 };
 
-// Pixels of a piece, so that what it keeps of each fits.
-int64_t pixels_of_piece(int64_t bytes_per_pixel, int64_t least) {
-  return std::clamp<int64_t>(kWindowBytes / std::max<int64_t>(1, bytes_per_pixel), least, 4096);
+// Pixels of a piece that keeps so many values of each.
+template <class T>
+int64_t pixels_of_piece(int64_t values) {
+  return std::clamp<int64_t>(kWindowBytes / (std::max<int64_t>(1, values) * static_cast<int64_t>(sizeof(T))),
+                             2 * kNV * kLanes<T>, 4096);
 }
 
 // Rows that make whole vectors.
@@ -629,9 +631,7 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
     return pointwise_convolution(n, m, channels, source, source_image, filters, bias, lattice);
   }
   const int64_t copies = lattice.b % kLanes<T> ? w.taps : 1;
-  const Pieces pieces(n, lattice.a, lattice.b,
-                      pixels_of_piece(channels * copies * static_cast<int64_t>(sizeof(T)), 2 * kNV * kLanes<T>),
-                      whole_rows<T>(lattice.b));
+  const Pieces pieces(n, lattice.a, lattice.b, pixels_of_piece<T>(channels * copies), whole_rows<T>(lattice.b));
   const int64_t work = n * m * std::max<int64_t>(channels * h.taps * w.taps, 64) * pixels;  // short sums: memory-bound
   const Parts divisions = divide_channels(m, pieces.count, work);
   const LatticeConvolution<T> convolution(channels, h, w, source, source_image, filters, bias, lattice.b, pieces.band,
@@ -801,7 +801,7 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
   });
 }
 
-// Strides: rows of all residues are computed densely, then interleaved, a band of dx at a time.
+// Backward-data with strides: the rows of all residues are computed densely, then interleaved, a band of dx at a time.
 template <class T>
 void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
   struct Residue {
@@ -828,9 +828,7 @@ void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight,
   }
   const Lattice<T>& first = phases[0].lattice;  // the largest
   const int64_t count = phases_h * phases_w;
-  const Pieces pieces(size.n, first.a, first.b,
-                      pixels_of_piece((m + channels * count) * static_cast<int64_t>(sizeof(T)), 2 * kNV * kLanes<T>),
-                      whole_rows<T>(first.b));
+  const Pieces pieces(size.n, first.a, first.b, pixels_of_piece<T>(m + channels * count), whole_rows<T>(first.b));
   const int64_t work = size.n * channels * std::max<int64_t>(m * taps, 64 * count) * first.a * first.b;
   const Parts divisions = divide_channels(channels, pieces.count, work);
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
