@@ -43,9 +43,8 @@ Axis make_axis(int64_t taps, int64_t step, const int64_t* d, int64_t size) {
 // `copies`, one per tap, shifted so that the columns of one tap follow one another from row to row without a gap.
 struct Window {
   Window(Axis h, Axis w, int64_t channels, int64_t out_w, int64_t out_rows, bool copies)
-      : h(h), w(w), channels(channels), out_w(out_w), copies(copies) {
-    columns = std::min(w.step, w.greatest - w.least + 1);
-    planes = copies ? w.taps : columns;
+      : h(h), w(w), channels(channels), copies(copies) {
+    planes = copies ? w.taps : std::min(w.step, w.greatest - w.least + 1);
     pitch = copies ? out_w : out_w + (w.greatest - w.least) / w.step;
     residues = std::min(h.step, h.greatest - h.least + 1);
     reach = (h.greatest - h.least) / h.step;
@@ -82,35 +81,22 @@ struct Window {
   // h.size, w.size), after which as much is to follow soon where `more`.
   template <class T>
   void fill(const T* source, int64_t a0, int64_t count, T* to, bool more = false) const {
-    // Copies are made from a channel with its border, so that only that one takes care of borders.
-    const int64_t width = out_w + (w.greatest - w.least) / w.step, plane = residues * (count + reach) * width;
-    const Scratch<T> bordered(copies ? columns * plane + kLanes<T> : 1);
-    for (int64_t c = 0; c < channels; ++c, source += h.size * w.size, to += channel) {
+    if (copies) return fill_copies(source, a0, count, to);
+    for (int64_t c = 0; c < channels; ++c) {
       // The next channel is on its way while this one is copied.
-      if (more || c + 1 < channels) prefetch(source + h.size * w.size, a0, count);
-      T* const border = copies ? bordered.get() : to;
-      for (int64_t q = 0; q < columns; ++q) {
+      if (more || c + 1 < channels) prefetch(source + (c + 1) * h.size * w.size, a0, count);
+      for (int64_t q = 0; q < planes; ++q) {
         for (int64_t p = 0; p < residues; ++p) {
           const int64_t y = a0 * h.step + p + h.least;
-          fill_plane(source + y * w.size + q + w.least, y, q + w.least, count + reach, width,
-                     copies ? border + q * plane + p * (count + reach) * width : border + (q * residues + p) * residue);
-        }
-      }
-      for (int64_t j = 0; copies && j < w.taps; ++j) {
-        const int64_t x = w.d[j] - w.least;
-        for (int64_t p = 0; p < residues; ++p) {
-          const T* from = border + x % w.step * plane + p * (count + reach) * width + x / w.step;
-          T* row = to + (j * residues + p) * residue;
-          for (int64_t i = 0; i < count + reach; ++i, from += width, row += pitch) {
-            for (int64_t b = 0; b < pitch; b += kLanes<T>) store(row + b, load(from + b));
-          }
+          const T* const line = source + (c * h.size + y) * w.size + q + w.least;
+          fill_plane(line, y, q + w.least, count + reach, to + c * channel + (q * residues + p) * residue);
         }
       }
     }
   }
 
   Axis h, w;
-  int64_t channels, out_w, columns, planes, pitch, residues, reach, residue, channel, image;
+  int64_t channels, planes, pitch, residues, reach, residue, channel, image;
   bool copies;
 
  private:
@@ -121,12 +107,32 @@ struct Window {
     for (const T* p = plane + first * w.size; p < plane + last * w.size; p += 64 / sizeof(T)) __builtin_prefetch(p);
   }
 
+  // Copies are made from a channel's window without them, so that only that one takes care of borders.
+  template <class T>
+  void fill_copies(const T* source, int64_t a0, int64_t count, T* to) const {
+    const Window bordered(h, w, 1, pitch, count, false);
+    const Scratch<T> window(bordered.image + kLanes<T>);
+    for (int64_t c = 0; c < channels; ++c) {
+      bordered.fill(source + c * h.size * w.size, a0, count, window.get(), c + 1 < channels);
+      for (int64_t j = 0; j < planes; ++j) {
+        const int64_t x = w.d[j] - w.least;
+        for (int64_t p = 0; p < residues; ++p) {
+          const T* from = window.get() + (x % w.step * residues + p) * bordered.residue + x / w.step;
+          T* row = to + c * channel + (j * residues + p) * residue;
+          for (int64_t i = 0; i < count + reach; ++i, from += bordered.pitch, row += pitch) {
+            for (int64_t b = 0; b < pitch; b += kLanes<T>) store(row + b, load(from + b));
+          }
+        }
+      }
+    }
+  }
+
   // Rows y, y + step, ... of a source, and of each the columns x, x + step, ...; `line` is where (y, x) lies. What lies
   // outside is +0.
   template <class T>
-  void fill_plane(const T* line, int64_t y, int64_t x, int64_t rows, int64_t width, T* to) const {
+  void fill_plane(const T* line, int64_t y, int64_t x, int64_t rows, T* to) const {
     constexpr int W = kLanes<T>;
-    const int64_t step = w.step, height = h.size, down = h.step;
+    const int64_t width = pitch, step = w.step, height = h.size, down = h.step;
     const int64_t first = std::clamp<int64_t>(x >= 0 ? 0 : ceil_div(-x, step), 0, width);
     const int64_t last = std::clamp(x >= w.size ? 0 : ceil_div(w.size - x, step), first, width);
     const int64_t next = down * w.size;
@@ -724,6 +730,10 @@ struct Phase {
     });
   }
 
+  const T* group_filters(const Conv2dSize& size, int64_t group) const {
+    return filters.get() + group * (size.c / size.groups) * (size.k / size.groups) * h.taps * w.taps;
+  }
+
   Reached rows, columns;
   Axis h, w;
   Scratch<T> filters;  // turned: row c holds (k, i, j) of its group for the taps that reach
@@ -810,9 +820,7 @@ void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight,
         : a(phase.lattice.a),
           b(phase.lattice.b),
           convolution(size.k / size.groups, phase.h, phase.w, source, size.k * size.out_h * size.out_w,
-                      phase.filters.get() +
-                          group * (size.c / size.groups) * (size.k / size.groups) * phase.h.taps * phase.w.taps,
-                      nullptr, b, band, divisions, size.n * a * b) {}
+                      phase.group_filters(size, group), nullptr, b, band, divisions, size.n * a * b) {}
     int64_t a, b;
     LatticeConvolution<T> convolution;
   };
@@ -891,8 +899,7 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
       const Phase<T> phase(size, weight, dx, ph, pw);
       for (int64_t g = 0; g < size.groups; ++g) {
         convolution(size.n, channels, m, phase.h, phase.w, dy + g * m * size.out_h * size.out_w,
-                    size.k * size.out_h * size.out_w,
-                    phase.filters.get() + g * channels * m * phase.h.taps * phase.w.taps, nullptr,
+                    size.k * size.out_h * size.out_w, phase.group_filters(size, g), nullptr,
                     phase.lattice.from_channel(g * channels));
       }
     }
@@ -991,10 +998,13 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
   }
   const Window layout(h, w, channels, size.out_w, std::min(size.out_h, ceil_div(kBlock - 1, size.out_w) + 1), false);
   const Scratch<int64_t> taps(k);
-  layout.taps(taps.get());
   // Single pixels are read where they lie.
   const bool in_place = single_pixels(h, w, size.out_h, size.out_w);
-  for (int64_t c = 0; in_place && c < channels; ++c) taps[c] = c * out_plane;
+  if (in_place) {
+    for (int64_t c = 0; c < channels; ++c) taps[c] = c * out_plane;
+  } else {
+    layout.taps(taps.get());
+  }
   const int64_t blocks = ceil_div(pixels, kBlock);
   const int64_t images = std::min(size.n, ceil_div(kBlock - 1, out_plane) + 1);
   const int64_t window_size = in_place ? 1 : images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;
