@@ -757,6 +757,20 @@ void interleave(const T* const* from, int64_t step, int64_t width, T* to) {
   }
 }
 
+// Rows [top, bottom) of a plane of dx from the rows of its residues, each densely from `rows[ph * phases_w + pw]` on,
+// which afterwards is where its next row lies.
+template <class T>
+void interleave_rows(const Conv2dSize& size, const T** rows, int64_t top, int64_t bottom, T* dx) {
+  const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
+  const int64_t width = size.w / size.stride_w, wider = size.w % size.stride_w;
+  for (int64_t ph = 0; ph < phases_h; ++ph, rows += phases_w) {
+    for (int64_t y = top + ph; y < bottom; y += phases_h) {
+      interleave(rows, phases_w, size.w, dx + y * size.w);
+      for (int64_t pw = 0; pw < phases_w; ++pw) rows[pw] += width + (pw < wider);
+    }
+  }
+}
+
 // One channel per group: all residues of a plane are done while it is in cache.
 template <class T>
 void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
@@ -790,23 +804,14 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
     const T* rows[kMostPhases];
     for (int64_t i = begin; i < end; ++i) {
       T* to = results.get();
+      const T** row = rows;
       for (const Residue& residue : residues) {
         const int64_t pieces = residue.convolution.per_plane();
         residue.convolution.run(i * pieces, (i + 1) * pieces, to, 0);
+        *row++ = to;
         to += residue.convolution.size();
       }
-      const T* from = results.get();
-      for (int64_t ph = 0; ph < phases_h; ++ph) {
-        const auto first = residues.begin() + ph * phases_w;
-        for (int64_t pw = 0; pw < phases_w; ++pw) {
-          rows[pw] = from;
-          from += first[pw].convolution.size();
-        }
-        for (int64_t y = ph; y < size.h; y += phases_h) {
-          interleave(rows, phases_w, size.w, dx + i * plane + y * size.w);
-          for (int64_t pw = 0; pw < phases_w; ++pw) rows[pw] += first[pw].phase.lattice.b;
-        }
-      }
+      interleave_rows(size, rows, 0, size.h, dx + i * plane);
     }
   });
 }
@@ -817,11 +822,11 @@ void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight,
   struct Residue {
     Residue(const Conv2dSize& size, int64_t group, const Phase<T>& phase, const T* source, int64_t band,
             const Parts& divisions)
-        : a(phase.lattice.a),
-          b(phase.lattice.b),
+        : height(phase.lattice.a),
           convolution(size.k / size.groups, phase.h, phase.w, source, size.k * size.out_h * size.out_w,
-                      phase.group_filters(size, group), nullptr, b, band, divisions, size.n * a * b) {}
-    int64_t a, b;
+                      phase.group_filters(size, group), nullptr, phase.lattice.b, band, divisions,
+                      size.n * phase.lattice.a * phase.lattice.b) {}
+    int64_t height;
     LatticeConvolution<T> convolution;
   };
   const int64_t channels = size.c / size.groups, m = size.k / size.groups, plane = size.h * size.w;
@@ -852,13 +857,13 @@ void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight,
       const Scratch<T> window(window_size), waiting(residues[0].convolution.waiting_size());
       const int64_t room = pieces.band * first.b;  // of one channel of a residue
       const Scratch<T> results(count * divisions.size(0) * room);
-      const Scratch<const T*> rows(phases_w);
+      const Scratch<const T*> rows(count);
       for (int64_t p = begin; p < end; ++p) {
         const Piece piece(pieces, p / divisions.count);
         const int64_t division = p % divisions.count, m0 = divisions.size(division);
         for (int64_t i = piece.n0; i < piece.n0 + piece.images; ++i) {
           for (int64_t r = 0; r < count; ++r) {
-            const int64_t height = std::min(piece.rows, residues[r].a - piece.a0);
+            const int64_t height = std::min(piece.rows, residues[r].height - piece.a0);
             if (height <= 0) continue;
             residues[r].convolution.run(i, piece.a0, height, division, window.get(), waiting.get(),
                                         results.get() + r * m0 * room, room);
@@ -866,14 +871,8 @@ void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight,
           const int64_t top = piece.a0 * phases_h, bottom = std::min(size.h, (piece.a0 + piece.rows) * phases_h);
           for (int64_t c = 0; c < m0; ++c) {
             T* const to = dx + (i * size.c + g * channels + divisions.first(division) + c) * plane;
-            for (int64_t ph = 0; ph < phases_h; ++ph) {
-              for (int64_t pw = 0; pw < phases_w; ++pw)
-                rows[pw] = results.get() + ((ph * phases_w + pw) * m0 + c) * room;
-              for (int64_t y = top + ph; y < bottom; y += phases_h) {
-                interleave(rows.get(), phases_w, size.w, to + y * size.w);
-                for (int64_t pw = 0; pw < phases_w; ++pw) rows[pw] += residues[ph * phases_w + pw].b;
-              }
-            }
+            for (int64_t r = 0; r < count; ++r) rows[r] = results.get() + (r * m0 + c) * room;
+            interleave_rows(size, rows.get(), top, bottom, to);
           }
         }
       }
