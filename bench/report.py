@@ -70,10 +70,10 @@ def time_text(seconds: float) -> str:
     return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
-def _origin(result: Result) -> str:
-    """What was measured on what, when and of which commit; a merged result names all its runs."""
+def _origin(rows: Iterable[Row]) -> str:
+    """What was measured on what, when and of which commit: the runs that these rows are from."""
     lines = []
-    for run in result["runs"]:
+    for run in {row["run"]["machine"]["date"]: row["run"] for row in rows}.values():
         m = run["machine"]
         peers = ", ".join(f"{name} {m[name]}" for name in ("numpy", "torch", "jax") if name in m)
         peaks = ", ".join(f"{name} {peak / 1e9:.0f} GF/s" for name, peak in run["peaks"].items())
@@ -93,7 +93,7 @@ def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 def cases_table(result: Result) -> str:
     """Every case: floor, measured, gap, the best peer and the ratios."""
     columns = ("case", "ours", "floor", "measured", "±", "gap", "of the floor", "best peer", "ratio", "without faults")
-    text = [_origin(result)]
+    text = [_origin(result["rows"])]
     for group in dict.fromkeys(row["group"] for row in result["rows"]):
         lines = []
         for row in (row for row in result["rows"] if row["group"] == group):
@@ -135,7 +135,7 @@ def groups_table(result: Result) -> str:
                 texts = [_text(geometric_mean(x), f) if x else "" for x, f in zip(means, _FORMS, strict=True)]
                 lines.append((group or "other ops", name, str(len(rows)), *texts))
     columns = ("group", "ours", "cases", "of the floor", "best peer / ours", "torch / ours", "without faults / ours")
-    return f"{_origin(result)}\n\n{table(columns, lines)}"
+    return f"{_origin(result['rows'])}\n\n{table(columns, lines)}"
 
 
 _FORMS = (".0%", ".2f", ".2f", ".2f")
@@ -146,10 +146,9 @@ def steps_table(result: Result) -> str:
     names = _names(result)
     most = max((threads_of(name) for name in names), default=1)
     name = next((name for name in names if threads_of(name) == most), "")
+    rows = [row for row in _rows(result, name) if row["op"] in ("training_step", "inference")]
     lines = []
-    for row in _rows(result, name):
-        if row["op"] not in ("training_step", "inference"):
-            continue
+    for row in rows:
         times = {other: median(values) for other, values in row["seconds"].items()}
 
         def best(kind: str, compiled: bool | None, times: dict[str, float] = times, own: float = times[name]) -> str:
@@ -164,16 +163,17 @@ def steps_table(result: Result) -> str:
         peers = (best("torch ", False), best("torch ", True), best("jax ", None), best("numpy ", None))
         lines.append((f"{row['label']}, {kind}", time_text(times[name]), *peers))
     columns = (f"{most} threads", "nnlite", "PyTorch eager", "PyTorch compiled", "JAX", "NumPy, the book's way")
-    return f"{_origin(result)}\n\n{table(columns, lines)}" if lines else ""
+    return f"{_origin(rows)}\n\n{table(columns, lines)}" if lines else ""
 
 
 def dropin_table(result: Result) -> str:
     """One gradient of the book's networks: NumPy at its best number of threads, the drop-in, and its float32."""
     most = max((threads_of(name) for name in _names(result)), default=1)
     times: dict[str, dict[str, float]] = {}
-    for row in result["rows"]:
+    rows = [row for row in result["rows"] if row["op"] == "dropin_gradient"]
+    for row in rows:
         name = next((n for n in row["seconds"] if n.startswith("cpu_") and threads_of(n) == most), None)
-        if row["op"] != "dropin_gradient" or name is None:
+        if name is None:
             continue
         label, _, option = row["label"].partition(", --")
         numpy = [median(values) for other, values in row["seconds"].items() if other.startswith("numpy ")]
@@ -190,7 +190,7 @@ def dropin_table(result: Result) -> str:
         if {"", "float32"} <= t.keys()
     ]
     columns = (f"one gradient, {most} threads", "NumPy", "nnlite.dropin", "nnlite.dropin --float32")
-    return f"{_origin(result)}\n\n{table(columns, lines)}" if lines else ""
+    return f"{_origin(rows)}\n\n{table(columns, lines)}" if lines else ""
 
 
 class Targets:
@@ -304,18 +304,21 @@ def targets_table(result: Result) -> str:
     lines = [line for name in _names(result) for line in Targets(result, name).lines]
     met = sum(line[-1] == "yes" for line in lines)
     text = table(("target", "ours", "wanted", "measured", "met"), lines)
-    return f"{_origin(result)}\n\n{met} of {len(lines)} are met.\n\n{text}"
+    return f"{_origin(result['rows'])}\n\n{met} of {len(lines)} are met.\n\n{text}"
 
 
 def merge(results: list[Result]) -> list[Result]:
-    """Runs of the same machine and backends as one; a later run's rows replace those of an earlier one."""
+    """Runs of the same machine and backends as one; a later run's rows replace those of an earlier one.
+
+    Each row tells its ``run``.
+    """
     merged: dict[tuple[str, ...], Result] = {}
     for result in sorted(results, key=lambda result: result["machine"]["date"]):
         backends = {name.split()[0] for row in result["rows"] for name in row["seconds"] if name.startswith("cpu_")}
         machine = result["machine"].get("gpu", result["machine"]["cpu"])
         into = merged.setdefault((machine, *sorted(backends)), {"runs": [], "rows": {}})
         into["runs"].append(result)
-        into["rows"] |= {(row["op"], row["label"]): row for row in result["rows"]}
+        into["rows"] |= {(row["op"], row["label"]): {**row, "run": result} for row in result["rows"]}
     return [{**result, "rows": list(result["rows"].values())} for result in merged.values()]
 
 

@@ -10,9 +10,10 @@ void set_num_threads(int n);
 int num_threads();
 
 // Called every 20 ms or so on the caller's thread while work goes on; true ends the work, and parallel_for throws
-// Interrupted.
+// Interrupted. The 20 ms count from start_polling, at the beginning of an op, so that a short one never calls it.
 using Poll = bool (*)();
 void set_poll(Poll poll);
+void start_polling();
 struct Interrupted {};
 
 // For kernels whose pieces take longer than that: call it inside the piece, every millisecond or so. Leaves the piece

@@ -7,7 +7,7 @@
 
 namespace nnlite {
 
-// A block of at least `bytes`, aligned to 64 bytes, contents undefined. Throws std::bad_alloc.
+// A block of at least `bytes`, aligned to 64 bytes, contents undefined. Throws a std::bad_alloc that says how many.
 void* acquire(size_t bytes);
 void release(void* block) noexcept;
 

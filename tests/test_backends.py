@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import inspect
 import os
+import pickle
+import signal
 import subprocess
 import sys
+import threading
 from types import ModuleType
 
 import numpy as np
@@ -115,3 +118,38 @@ def test_set_num_threads() -> None:
 
 def test_usable_cpus_is_not_above_the_affinity() -> None:
     assert 1 <= usable_cpus() <= len(os.sched_getaffinity(0))
+
+
+def test_a_kernel_can_be_pickled() -> None:
+    assert pickle.loads(pickle.dumps(nl.kernels.gemm)) is nl.kernels.gemm
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_signals_are_handled_within_an_op_of_many_short_parts(threads: int) -> None:
+    x = np.ones((32, 256, 28, 28), np.float32)
+    handled = 0
+
+    def handle(*_: object) -> None:
+        nonlocal handled
+        handled += 1
+
+    ended = threading.Event()
+
+    def send() -> None:
+        while not ended.wait(0.002):
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    sender, before = threading.Thread(target=send), signal.signal(signal.SIGUSR1, handle)
+    number = get_num_threads()
+    set_num_threads(threads)
+    try:
+        sender.start()
+        handled = 0
+        nl.kernels.conv2d_backward_weights(x, x, (256, 256, 3, 3), padding=1)
+        within = handled
+    finally:
+        ended.set()
+        sender.join()
+        set_num_threads(number)
+        signal.signal(signal.SIGUSR1, before)
+    assert within > 3  # one or two come before and behind the op

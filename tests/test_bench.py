@@ -279,6 +279,7 @@ def test_a_later_run_replaces_rows_of_an_earlier_one() -> None:
 
     (merged,) = report.merge([run("2026-02", ("a", 2.0)), run("2026-01", ("a", 1.0), ("b", 1.0))])
     assert [(row["op"], row["seconds"]["cpu_avx2 t1"]) for row in merged["rows"]] == [("a", [2.0]), ("b", [1.0])]
+    assert [row["run"]["machine"]["date"] for row in merged["rows"]] == ["2026-02", "2026-01"]
     assert len(merged["runs"]) == 2
 
 

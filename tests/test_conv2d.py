@@ -9,8 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+import nnlite as nl
 from compare import DTYPES, Refusal, assert_op, full, numbers, specials, zeros_and_ties
 from nnlite import reference
+from nnlite.backend import available
 from support import assert_same_bits
 
 # x, weight, options
@@ -76,6 +78,9 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 40, 90), (8, 3, 3, 3), {"stride": 2, "padding": (0, 1)}),
     ((1, 3, 23, 50), (4, 3, 3, 3), {"stride": (5, 4)}),  # 20 residues, some of no taps
     ((2, 4, 18, 40), (6, 2, 5, 3), {"stride": (1, 3), "padding": 2, "groups": 2}),
+    ((2, 3, 27, 40), (5, 3, 9, 8), {"stride": (9, 8)}),  # 72 residues, of one tap each
+    ((1, 2, 40, 50), (3, 2, 2, 3), {"stride": 20, "padding": (1, 0)}),  # 400, of which six have a tap
+    ((1, 3, 5, 60), (4, 3, 2, 2), {"stride": 2**40}),  # every row and column is a residue
     # One input channel per group, dweight in vectors over groups:
     ((11, 9, 7, 7), (9, 1, 3, 3), {"groups": 9, "padding": 1}),  # blocks of several images, one of them cut
     ((3, 16, 27, 29), (16, 1, 3, 3), {"groups": 16, "padding": 1, "stride": 2}),
@@ -344,6 +349,16 @@ REFUSALS: list[Refusal] = [
     ("col2im", lambda: (full(18), (2, 4, 5, 5), 3), ValueError, r"^col2im: col must have 2 dimensions"),
     ("col2im", lambda: (full(18, 36), (4, 5, 5), 3), ValueError, r"^col2im: x_shape must have 4 sizes"),
 ]
+
+
+@pytest.mark.parametrize("name", available())
+@pytest.mark.parametrize("stride", [np.array(1), np.array([1, 1])])
+def test_an_array_is_no_stride(name: str, stride: Any) -> None:
+    with (
+        nl.backend(name),
+        pytest.raises(TypeError, match=r"^conv2d_forward: stride must be an int or a pair of ints, got"),
+    ):
+        nl.kernels.conv2d_forward(full(*X), full(*W), stride=stride)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

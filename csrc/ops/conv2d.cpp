@@ -757,13 +757,14 @@ void interleave(const T* const* from, int64_t step, int64_t width, T* to) {
   }
 }
 
-// Rows [top, bottom) of a plane of dx from the rows of its residues, each densely from `rows[ph * phases_w + pw]` on,
-// which afterwards is where its next row lies.
+// Rows of a plane of dx, above `bottom`, from those of its residues: for each of `count` row residues, whose first rows
+// are `top` and those that follow it. Those of residue (ph, pw) lie densely from `rows[ph * phases_w + pw]` on, which
+// afterwards is where its next row lies.
 template <class T>
-void interleave_rows(const Conv2dSize& size, const T** rows, int64_t top, int64_t bottom, T* dx) {
+void interleave_rows(const Conv2dSize& size, const T** rows, int64_t top, int64_t count, int64_t bottom, T* dx) {
   const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
   const int64_t width = size.w / size.stride_w, wider = size.w % size.stride_w;
-  for (int64_t ph = 0; ph < phases_h; ++ph, rows += phases_w) {
+  for (int64_t ph = 0; ph < count; ++ph, rows += phases_w) {
     for (int64_t y = top + ph; y < bottom; y += phases_h) {
       interleave(rows, phases_w, size.w, dx + y * size.w);
       for (int64_t pw = 0; pw < phases_w; ++pw) rows[pw] += width + (pw < wider);
@@ -811,14 +812,15 @@ void backward_data_of_planes(const Conv2dSize& size, const T* dy, const T* weigh
         *row++ = to;
         to += residue.convolution.size();
       }
-      interleave_rows(size, rows, 0, size.h, dx + i * plane);
+      interleave_rows(size, rows, 0, phases_h, size.h, dx + i * plane);
     }
   });
 }
 
-// Backward-data with strides: the rows of all residues are computed densely, then interleaved, a band of dx at a time.
+// Backward-data with strides: the rows of all residues are computed densely, then interleaved, a band of dx at a time;
+// here those of row residues [ph0, ph0 + count_h).
 template <class T>
-void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
+void strided_rows_of_dx(const Conv2dSize& size, const T* dy, const T* weight, T* dx, int64_t ph0, int64_t count_h) {
   struct Residue {
     Residue(const Conv2dSize& size, int64_t group, const Phase<T>& phase, const T* source, int64_t band,
             const Parts& divisions)
@@ -831,48 +833,57 @@ void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight,
   };
   const int64_t channels = size.c / size.groups, m = size.k / size.groups, plane = size.h * size.w;
   const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
+  const int64_t count = count_h * phases_w;
+  // Only residues that taps reach are computed, at most as many as there are taps; the others are zeros.
   std::deque<Phase<T>> phases;
-  int64_t taps = 0;
-  for (int64_t ph = 0; ph < phases_h; ++ph) {
-    for (int64_t pw = 0; pw < phases_w; ++pw) {
-      const Phase<T>& phase = phases.emplace_back(size, weight, dx, ph, pw);
-      taps += phase.h.taps * phase.w.taps;
-    }
+  const Scratch<int64_t> place(count);
+  int64_t taps = 0, kept = 0;
+  for (int64_t r = 0; r < count; ++r) {
+    const int64_t ph = ph0 + r / phases_w, pw = r % phases_w;
+    const int64_t reached = Reached(size.r, ph, size.stride_h, size.padding_h, size.dilation_h).count *
+                            Reached(size.s, pw, size.stride_w, size.padding_w, size.dilation_w).count;
+    place[r] = reached ? kept++ : -1;
+    if (reached) phases.emplace_back(size, weight, dx, ph, pw);
+    taps += reached;
   }
-  const Lattice<T>& first = phases[0].lattice;  // the largest
-  const int64_t count = phases_h * phases_w;
-  const Pieces pieces(size.n, first.a, first.b, pixels_of_piece<T>(m + channels * count), whole_rows<T>(first.b));
-  const int64_t work = size.n * channels * std::max<int64_t>(m * taps, 64 * count) * first.a * first.b;
+  const int64_t a = ceil_div(size.h - ph0, size.stride_h), b = ceil_div(size.w, size.stride_w);  // of the largest
+  const Pieces pieces(size.n, a, b, pixels_of_piece<T>(m + channels * kept), whole_rows<T>(b));
+  const int64_t work = size.n * channels * std::max<int64_t>(m * taps, 64 * count) * a * b;
   const Parts divisions = divide_channels(channels, pieces.count, work);
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   for (int64_t g = 0; g < size.groups; ++g) {
     std::deque<Residue> residues;
-    int64_t window_size = 0;
+    int64_t window_size = 0, waiting_size = 0;
     for (const Phase<T>& phase : phases) {
-      const Residue& residue =
-          residues.emplace_back(size, g, phase, dy + g * m * size.out_h * size.out_w, pieces.band, divisions);
-      window_size = std::max(window_size, residue.convolution.window_size());
+      const auto& convolution =
+          residues.emplace_back(size, g, phase, dy + g * m * size.out_h * size.out_w, pieces.band, divisions)
+              .convolution;
+      window_size = std::max(window_size, convolution.window_size());
+      waiting_size = convolution.waiting_size();
     }
     parallel_for(0, all, grain, [&](int64_t begin, int64_t end) {
-      const Scratch<T> window(window_size), waiting(residues[0].convolution.waiting_size());
-      const int64_t room = pieces.band * first.b;  // of one channel of a residue
-      const Scratch<T> results(count * divisions.size(0) * room);
+      const Scratch<T> window(window_size), waiting(waiting_size);
+      const int64_t room = pieces.band * b;  // of one channel of a residue
+      const Scratch<T> results(kept * divisions.size(0) * room), zeros(room);
+      std::fill_n(zeros.get(), room, T(0));
       const Scratch<const T*> rows(count);
       for (int64_t p = begin; p < end; ++p) {
         const Piece piece(pieces, p / divisions.count);
         const int64_t division = p % divisions.count, m0 = divisions.size(division);
         for (int64_t i = piece.n0; i < piece.n0 + piece.images; ++i) {
-          for (int64_t r = 0; r < count; ++r) {
-            const int64_t height = std::min(piece.rows, residues[r].height - piece.a0);
-            if (height <= 0) continue;
-            residues[r].convolution.run(i, piece.a0, height, division, window.get(), waiting.get(),
-                                        results.get() + r * m0 * room, room);
+          T* to = results.get();
+          for (const Residue& residue : residues) {
+            const int64_t height = std::min(piece.rows, residue.height - piece.a0);
+            if (height > 0)
+              residue.convolution.run(i, piece.a0, height, division, window.get(), waiting.get(), to, room);
+            to += m0 * room;
           }
-          const int64_t top = piece.a0 * phases_h, bottom = std::min(size.h, (piece.a0 + piece.rows) * phases_h);
+          const int64_t bottom = std::min(size.h, (piece.a0 + piece.rows) * phases_h);
           for (int64_t c = 0; c < m0; ++c) {
-            T* const to = dx + (i * size.c + g * channels + divisions.first(division) + c) * plane;
-            for (int64_t r = 0; r < count; ++r) rows[r] = results.get() + (r * m0 + c) * room;
-            interleave_rows(size, rows.get(), top, bottom, to);
+            for (int64_t r = 0; r < count; ++r)
+              rows[r] = place[r] < 0 ? zeros.get() : results.get() + (place[r] * m0 + c) * room;
+            interleave_rows(size, rows.get(), piece.a0 * phases_h + ph0, count_h, bottom,
+                            dx + (i * size.c + g * channels + divisions.first(division) + c) * plane);
           }
         }
       }
@@ -890,7 +901,12 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
   }
   const bool strided = phases_h * phases_w > 1;
   if (strided && !is_small<T>(channels, ceil_div(size.h, phases_h) * ceil_div(size.w, phases_w))) {
-    return strided_backward_data(size, dy, weight, dx);
+    // Strides are small, or there are many residues: then not all of them are kept at a time.
+    const int64_t together = std::max<int64_t>(1, kMostPhases / phases_w);
+    for (int64_t ph = 0; ph < phases_h; ph += together) {
+      strided_rows_of_dx(size, dy, weight, dx, ph, std::min(together, phases_h - ph));
+    }
+    return;
   }
   const auto convolution = strided ? small_image_convolution<T> : lattice_convolution<T>;
   for (int64_t ph = 0; ph < phases_h; ++ph) {

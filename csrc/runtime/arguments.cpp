@@ -5,7 +5,9 @@ namespace {
 
 constexpr int64_t kLargestSize = int64_t{1} << 60;  // elements; times 8 bytes still fits
 
-bool is_index(py::handle value) { return PyIndex_Check(value.ptr()) && !PyBool_Check(value.ptr()); }
+bool is_index(py::handle value) {
+  return PyIndex_Check(value.ptr()) && !PyBool_Check(value.ptr()) && !py::isinstance<py::array>(value);
+}
 
 int64_t to_int64(const char* op, const char* name, py::handle value) {
   const py::object index = py::reinterpret_steal<py::object>(PyNumber_Index(value.ptr()));

@@ -155,6 +155,7 @@ void run_erased(void (*body)(void*), void* context) {
   {
     const py::gil_scoped_release no_gil;
     const FloatState specified;
+    start_polling();
     try {
       body(context);
     } catch (const Interrupted&) {

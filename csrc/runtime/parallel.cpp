@@ -79,29 +79,26 @@ std::atomic<int> threads{1};
 std::atomic<Poll> poll_hook{nullptr};
 thread_local bool uninterruptible = false;
 
-// Asks the hook at most every 20 ms.
-class Poller {
- public:
-  bool stop() {
-    const int64_t now = milliseconds();
-    if (now - last_ < kPollInterval) return false;
-    last_ = now;
-    const Poll poll = poll_hook.load(std::memory_order_relaxed);
-    return poll != nullptr && !uninterruptible && poll();
-  }
+thread_local int64_t last_poll = 0;  // in milliseconds
 
- private:
-  static int64_t milliseconds() {
+int64_t milliseconds() {
 #if defined(CLOCK_MONOTONIC_COARSE)
-    timespec now;  // of the last timer tick: several times cheaper than the exact time
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
-    return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  timespec now;  // of the last timer tick: several times cheaper than the exact time
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
 #else
-    return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::milliseconds(1);
 #endif
-  }
-  int64_t last_ = milliseconds();
-};
+}
+
+// Asks the hook, at most every 20 ms of a thread: an op may be a long row of short parallel_fors.
+bool poll_says_stop() {
+  const int64_t now = milliseconds();
+  if (now - last_poll < kPollInterval) return false;
+  last_poll = now;
+  const Poll poll = poll_hook.load(std::memory_order_relaxed);
+  return poll != nullptr && !uninterruptible && poll();
+}
 
 // Where a sleeping thread is to wake: anywhere but on the CPU of the thread that wakes it. Some kernels keep it there,
 // behind its waker, who never waits: two threads were then as fast as one.
@@ -158,10 +155,9 @@ class Pool {
     error_ = nullptr;
     open();
 
-    Poller poller;
     bool interrupted = false;
     run_guarded(0, [&] {
-      interrupted = interrupted || poller.stop();
+      interrupted = interrupted || poll_says_stop();
       if (interrupted) cancelled_.store(true, std::memory_order_relaxed);
       return cancelled_.load(std::memory_order_relaxed);
     });
@@ -172,7 +168,7 @@ class Pool {
         continue;
       }
       sched_yield();
-      if (!interrupted && poller.stop()) {
+      if (!interrupted && poll_says_stop()) {
         interrupted = true;
         cancelled_.store(true, std::memory_order_relaxed);
       }
@@ -314,12 +310,11 @@ Pool* current_pool(int workers) {
 }
 
 void run_inline(const Job& job) {
-  Poller poller;
   bool interrupted = false;
   const int64_t grains = job.grains();
   int64_t next = 0;
   run_grains(
-      job, [&] { return next < grains ? next++ : -1; }, [&] { return interrupted = interrupted || poller.stop(); });
+      job, [&] { return next < grains ? next++ : -1; }, [&] { return interrupted = interrupted || poll_says_stop(); });
   if (interrupted) throw Interrupted();
 }
 
@@ -328,6 +323,7 @@ void run_inline(const Job& job) {
 void set_num_threads(int n) { threads.store(n, std::memory_order_relaxed); }
 int num_threads() { return threads.load(std::memory_order_relaxed); }
 void set_poll(Poll poll) { poll_hook.store(poll, std::memory_order_relaxed); }
+void start_polling() { last_poll = milliseconds(); }
 
 Uninterruptible::Uninterruptible() : outer_(uninterruptible) { uninterruptible = true; }
 Uninterruptible::~Uninterruptible() { uninterruptible = outer_; }

@@ -10,6 +10,7 @@
 #include <mutex>
 #include <new>
 #include <set>
+#include <string>
 #include <utility>
 
 // Small blocks are kept in lists by size class. Large ones are cut from segments of address space: the smallest hole
@@ -47,6 +48,12 @@ int class_of(size_t bytes) {
   const size_t step = (size_t{1} << exponent) / kSteps;
   return exponent * kSteps + static_cast<int>((bytes - (size_t{1} << exponent) + step - 1) / step);
 }
+
+struct OutOfMemory : std::bad_alloc {
+  explicit OutOfMemory(size_t bytes) : message("cannot allocate " + std::to_string(bytes) + " bytes") {}
+  const char* what() const noexcept override { return message.c_str(); }
+  std::string message;
+};
 
 class Holes {
  public:
@@ -134,7 +141,7 @@ Header* acquire_small(size_t size, int size_class) {
 }  // namespace
 
 void* acquire(size_t bytes) {
-  if (bytes > (size_t{1} << 62)) throw std::bad_alloc();
+  if (bytes > (size_t{1} << 62)) throw OutOfMemory(bytes);
   size_t size = bytes + kAlign;
   const bool small = size < kLarge && class_bytes(class_of(size)) < kLarge;
   const int size_class = small ? class_of(size) : 0;
@@ -143,7 +150,7 @@ void* acquire(size_t bytes) {
   static const int registered = pthread_atfork(before_fork, after_fork, after_fork);
   (void)registered;
   Header* const header = small ? acquire_small(size, size_class) : acquire_large(size);
-  if (header == nullptr) throw std::bad_alloc();
+  if (header == nullptr) throw OutOfMemory(bytes);
   header->size = size;
   return reinterpret_cast<char*>(header) + kAlign;
 }

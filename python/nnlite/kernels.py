@@ -23,6 +23,7 @@ def __getattr__(name: str) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         return getattr(ops(), name)(*args, **kwargs)
 
+    kernel.__module__, kernel.__qualname__ = __name__, name  # where pickle finds it
     globals()[name] = kernel
     return kernel
 
