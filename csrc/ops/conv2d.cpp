@@ -757,9 +757,8 @@ void interleave(const T* const* from, int64_t step, int64_t width, T* to) {
   }
 }
 
-// Rows of a plane of dx, above `bottom`, from those of its residues: for each of `count` row residues, whose first rows
-// are `top` and those that follow it. Those of residue (ph, pw) lie densely from `rows[ph * phases_w + pw]` on, which
-// afterwards is where its next row lies.
+// Interleaves rows of residues into a plane of dx: for each ph < count its rows top + ph, top + ph + phases_h, ...
+// above `bottom`. Those of residue (ph, pw) lie densely from `rows[ph * phases_w + pw]` on, which is moved behind them.
 template <class T>
 void interleave_rows(const Conv2dSize& size, const T** rows, int64_t top, int64_t count, int64_t bottom, T* dx) {
   const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
