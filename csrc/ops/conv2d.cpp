@@ -177,6 +177,41 @@ struct Window {
   }
 };
 
+// Whether so many elements are more than the caches near a core hold.
+template <class T>
+bool is_far(int64_t elements) {
+  return elements * static_cast<int64_t>(sizeof(T)) > 4 << 20;
+}
+
+// Memory that will be read next: planes `distance` apart, of each so many elements. Its lines are asked for a few at a
+// time while something else is computed: all at once they would wait for one another.
+template <class T>
+struct Upcoming {
+  static Upcoming rows(const Window& window, const T* source, int64_t a0, int64_t count) {
+    const int64_t first = std::clamp<int64_t>(a0 * window.h.step + window.h.least, 0, window.h.size);
+    const int64_t last = std::clamp((a0 + count - 1) * window.h.step + window.h.greatest + 1, first, window.h.size);
+    const int64_t width = window.w.size;
+    return {source + first * width, window.h.size * width, window.channels, (last - first) * width};
+  }
+  int64_t lines() const { return planes * ceil_div(length, kLine); }
+  // Asks for the next lines and returns how many there were too few.
+  int64_t ask(int64_t lines) {
+    for (; lines > 0 && planes > 0; --lines) {
+      __builtin_prefetch(from + asked, 0, 2);  // into L2
+      asked += kLine;
+      if (asked < length) continue;
+      asked = 0;
+      from += distance;
+      --planes;
+    }
+    return lines;
+  }
+
+  static constexpr int64_t kLine = 64 / sizeof(T);
+  const T* from = nullptr;
+  int64_t distance = 0, planes = 0, length = 0, asked = 0;
+};
+
 // Where the lattice's results go: out[n, m, a * step_h + first_h, b * step_w + first_w], m counted from `out`.
 template <class T>
 struct Lattice {
@@ -557,12 +592,20 @@ class LatticeConvolution {
   int64_t window_size() const { return layout_.image + kMostNV * kLanes<T>; }
   int64_t waiting_size() const { return divisions_.size(0) * kMostNV * kLanes<T>; }
 
-  // Rows [a0, a0 + rows) of an image for the channels of one division, which lie `distance` apart in `out`.
-  void run(int64_t image, int64_t a0, int64_t rows, int64_t division, T* window, T* waiting, T* out,
-           int64_t distance) const {
+  // Elements of an image's source, and those that rows [a0, a0 + rows) need.
+  int64_t source_size() const { return layout_.channels * layout_.h.size * layout_.w.size; }
+  Upcoming<T> source(int64_t image, int64_t a0, int64_t rows) const {
+    return Upcoming<T>::rows(layout_, source_ + image * source_image_, a0, rows);
+  }
+
+  // Rows [a0, a0 + rows) of an image for the channels of one division, which lie `distance` apart in `out`. Meanwhile
+  // what comes next is asked for.
+  void run(int64_t image, int64_t a0, int64_t rows, int64_t division, T* window, T* waiting, T* out, int64_t distance,
+           Upcoming<T> next) const {
     constexpr int W = kLanes<T>;
     const int64_t row0 = divisions_.first(division), m0 = divisions_.size(division), pixels = rows * b_;
     const Parts panels(m0, panel_rows_), tiles(ceil_div(pixels, W), tile_width_);
+    const int64_t lines = ceil_div(next.lines(), tiles.count * panels.count);
     if (k_ > 0) layout_.fill(source_ + image * source_image_, a0, rows, window);
     for (int64_t t = 0; t < tiles.count; ++t) {
       check_interrupt();
@@ -574,6 +617,7 @@ class LatticeConvolution {
       }
       each_chunk(k_, depth_, [&](const Chunk& chunk) {
         for (int64_t i = 0; i < panels.count; ++i) {
+          if (chunk.begin == 0) next.ask(lines);
           const int64_t above = panels.first(i), panel_rows = panels.size(i), row = row0 + above;
           const Left<T> left = packs_filters_
                                    ? filter_panel(packed_filters_.get() + row0 * k_, m0, above, panel_rows, chunk)
@@ -624,6 +668,16 @@ bool is_small(int64_t m, int64_t pixels) {
   return m > 8 * kMR && ceil_div(pixels, kLanes<T>) * kLanes<T> * 8 > pixels * 9;
 }
 
+// What is filled into a window after image i of a piece.
+template <class T>
+Upcoming<T> upcoming(const LatticeConvolution<T>& convolution, const Pieces& pieces, const Piece& piece, int64_t i) {
+  if (!is_far<T>(pieces.n * convolution.source_size())) return {};
+  if (i + 1 < piece.n0 + piece.images) return convolution.source(i + 1, piece.a0, piece.rows);
+  const int64_t below = piece.a0 + pieces.band;
+  if (below < pieces.a) return convolution.source(i, below, std::min(pieces.band, pieces.a - below));
+  return i + 1 < pieces.n ? convolution.source(i + 1, 0, pieces.band) : Upcoming<T>();
+}
+
 // A convolution on one lattice, whose results are an image as it lies in memory.
 template <class T>
 void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
@@ -650,7 +704,8 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
       const int64_t division = p % divisions.count;
       for (int64_t i = piece.n0; i < piece.n0 + piece.images; ++i) {
         convolution.run(i, piece.a0, piece.rows, division, window.get(), waiting.get(),
-                        lattice.at(i, divisions.first(division), piece.a0 * lattice.b), lattice.channel);
+                        lattice.at(i, divisions.first(division), piece.a0 * lattice.b), lattice.channel,
+                        upcoming(convolution, pieces, piece, i));
       }
     }
   });
@@ -873,8 +928,11 @@ void strided_rows_of_dx(const Conv2dSize& size, const T* dy, const T* weight, T*
           T* to = results.get();
           for (const Residue& residue : residues) {
             const int64_t height = std::min(piece.rows, residue.height - piece.a0);
+            // All residues read the same source.
+            const bool last = &residue == &residues.back();
             if (height > 0)
-              residue.convolution.run(i, piece.a0, height, division, window.get(), waiting.get(), to, room);
+              residue.convolution.run(i, piece.a0, height, division, window.get(), waiting.get(), to, room,
+                                      last ? upcoming(residue.convolution, pieces, piece, i) : Upcoming<T>());
             to += m0 * room;
           }
           const int64_t bottom = std::min(size.h, (piece.a0 + piece.rows) * phases_h);
@@ -933,6 +991,7 @@ constexpr int tap_rows(int vectors) { return vectors == 1 ? 9 : 6; }
 #endif
 constexpr int64_t kPreparedBytes = 1 << 20;
 constexpr int64_t kSmallBytes = 64 << 10;
+constexpr int64_t kMostAsked = 272;  // lines before a tile: more would wait for one another
 
 struct PixelRun {
   int64_t from, length;  // place of its first pixel in the window
@@ -1052,13 +1111,30 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     }
     return Prepared<T>{in_place ? x : window, runs, run_count, columns, p1 - p0};
   };
-  // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g.
+  // What prepare will read for block b, at most 2 * images of them; returns how many lines they are.
+  const auto list_upcoming = [&](int64_t b, Upcoming<T>* to) {
+    int64_t lines = 0;
+    const int64_t p0 = b * kBlock, p1 = std::min(p0 + kBlock, pixels);
+    for (int64_t p = p0; p < p1;) {
+      const int64_t n = p / out_plane, inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
+      const int64_t a0 = inside / size.out_w, a1 = (inside + length - 1) / size.out_w;
+      to[0] = Upcoming<T>::rows(layout, x + n * size.c * size.h * size.w, a0, a1 - a0 + 1);
+      to[1] = {dy + n * size.k * out_plane + inside, out_plane, m, length};
+      lines += to[0].lines() + to[1].lines();
+      to += 2;
+      p += length;
+    }
+    return lines;
+  };
+  // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g, and calls `between` before
+  // each tile.
   const auto add = [&](const Prepared<T>* prepared, int64_t count, int64_t g, int64_t begin, int64_t end, T* to,
-                       bool first) {
+                       bool first, auto between) {
     const int64_t o = groups.first(g) * W, vectors = groups.size(g);
     const Parts tiles(end - begin, tap_rows(static_cast<int>(vectors)) / Run);
     for (int64_t i = 0; i < tiles.count; ++i) {
       check_interrupt();
+      between();
       const int64_t tap = (begin + tiles.first(i)) * Run;
       const TapKernel<T> kernel = tap_kernel_for_vectors<T, Run>(tiles.size(i), vectors);
       for (int64_t b = 0; b < count; ++b) {
@@ -1073,15 +1149,32 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     // Small results: every thread computes whole blocks, each into a buffer of its own; then the buffers are added.
     const int64_t wave = std::min(blocks, kPreparedBytes / static_cast<int64_t>(k * wide * sizeof(T)));
     const Scratch<T> sums(wave * k * wide);
+    const bool far = !in_place && is_far<T>(size.n * (channels * size.h * size.w + m * out_plane));
     for (int64_t first = 0; first < blocks; first += wave) {
       const int64_t count = std::min(wave, blocks - first);
       const int64_t grain = std::max(count / (8 * num_threads()), kGrainWork / (kBlock * k * wide));
       parallel_for(0, count, std::max<int64_t>(1, grain), [&](int64_t begin, int64_t end) {
         const Scratch<T> window(window_size), columns(dy_size);
         const Scratch<PixelRun> runs(kBlock);
+        const Scratch<Upcoming<T>> upcoming(2 * images);
         for (int64_t b = begin; b < end; ++b) {
           const Prepared<T> prepared = prepare(first + b, window.get(), columns.get(), runs.get());
-          for (int64_t g = 0; g < groups.count; ++g) add(&prepared, 1, g, 0, k / Run, sums.get() + b * k * wide, true);
+          // The next block is asked for between the tiles of this one.
+          int64_t lines = far && first + b + 1 < blocks ? list_upcoming(first + b + 1, upcoming.get()) : 0;
+          const int64_t at_a_time = ceil_div(lines * tap_rows(1), k * groups.count);
+          if (at_a_time > kMostAsked) lines = 0;
+          Upcoming<T>* next = upcoming.get();
+          const auto ask = [&] {
+            for (int64_t left = std::min(at_a_time, lines); left > 0;) {
+              const int64_t missing = next->ask(left);
+              lines -= left - missing;
+              left = missing;
+              next += missing > 0;
+            }
+          };
+          for (int64_t g = 0; g < groups.count; ++g) {
+            add(&prepared, 1, g, 0, k / Run, sums.get() + b * k * wide, true, ask);
+          }
         }
       });
       parallel_for(0, k * wide, 1 << 14, [&](int64_t begin, int64_t end) {
@@ -1115,7 +1208,7 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
       parallel_for(0, groups.count * tap_runs.count, 1, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           const int64_t i = t % tap_runs.count, tap = tap_runs.first(i);
-          add(prepared.get(), count, t / tap_runs.count, tap, tap + tap_runs.size(i), totals.get(), first == 0);
+          add(prepared.get(), count, t / tap_runs.count, tap, tap + tap_runs.size(i), totals.get(), first == 0, [] {});
         }
       });
     }

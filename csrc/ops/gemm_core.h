@@ -30,6 +30,10 @@ constexpr int kNV = 2;  // 12 of 16
 constexpr int tile_vectors(int64_t rows) { return rows <= 2 ? 4 : rows <= 4 ? 3 : kNV; }
 #endif
 constexpr int kMostNV = tile_vectors(1);
+// The lines of C are asked for so many steps of k before a tile is finished: at the beginning of a large tile they
+// would push out of L1 what it is about to read. Small tiles are finished soon; there, a second loop costs more than it
+// gains.
+constexpr int64_t kAskBefore = kNV >= 4 ? 32 : kBlock;
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -45,7 +49,7 @@ struct Parts {
   int64_t count, base, longer;
 };
 
-// Rows of A: element (i, k) is p[i * row + k * step].
+// Rows of A: element (i, k) is p[i * row + k * step]; one of row and step is 1.
 template <class T>
 struct Left {
   const T* p;
@@ -117,11 +121,6 @@ static inline void finish_block(Vec<T> (&acc)[MR][NV], const Chunk& chunk, const
 template <class T, int MR, int NV, class Right>
 static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, const Tile<T>& tile) {
   constexpr int W = kLanes<T>;
-  const T* rows[MR];
-  for (int i = 0; i < MR; ++i) {
-    rows[i] = a.p + i * a.row;
-    for (int v = 0; v < NV && !chunk.pauses; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
-  }
   Vec<T> acc[MR][NV] = {};
   if (chunk.resumes) {
 #pragma GCC unroll 8
@@ -130,15 +129,31 @@ static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, c
       for (int v = 0; v < NV; ++v) acc[i][v] = load(tile.waiting + (i * NV + v) * W);
     }
   }
-  for (int64_t k = chunk.begin; k < chunk.end; ++k) {
+  const auto step = [&](int64_t k, auto left) __attribute__((always_inline)) {
     Vec<T> bk[NV];
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) bk[v] = load(b.at(k, v));
 #pragma GCC unroll 8
     for (int i = 0; i < MR; ++i) {
-      const Vec<T> ai = broadcast(rows[i][k * a.step]);
+      const Vec<T> ai = broadcast(left(i));
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
+    }
+  };
+  const int64_t late = kAskBefore < kBlock ? std::max(chunk.begin, chunk.end - kAskBefore) : chunk.begin;
+  for (int64_t begin = chunk.begin, end = late;; begin = late, end = chunk.end) {
+    // One pointer for a column of A, or one for each row: with both strides, pointers would lie in vector registers.
+    if (a.row == 1) {
+      const T* column = a.p + begin * a.step;
+      for (int64_t k = begin; k < end; ++k, column += a.step) step(k, [=](int i) { return column[i]; });
+    } else {
+      const T* rows[MR];
+      for (int i = 0; i < MR; ++i) rows[i] = a.p + i * a.row;
+      for (int64_t k = begin; k < end; ++k) step(k, [&](int i) { return rows[i][k]; });
+    }
+    if (end == chunk.end) break;
+    for (int i = 0; i < MR && !chunk.pauses; ++i) {
+      for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
     }
   }
   if (chunk.pauses) {

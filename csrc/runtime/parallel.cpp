@@ -19,6 +19,7 @@
 #include <thread>
 
 #include "float_state.h"
+#include "spin_mutex.h"
 
 namespace nnlite {
 namespace {
@@ -27,14 +28,6 @@ constexpr int64_t kPollInterval = 20;  // milliseconds
 // About 200 us. A training step has stretches without work for threads (small ops, Python); a thread that fell asleep
 // in one of them takes 50 us to wake.
 constexpr int kSpins = 16000;
-
-void relax() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#else
-  asm volatile("yield");
-#endif
-}
 
 struct Job {
   int64_t begin, end, grain;
@@ -198,7 +191,7 @@ class Pool {
     epoch_.store(static_cast<uint32_t>(epoch / kEpoch), std::memory_order_seq_cst);
     if (asleep_.load(std::memory_order_seq_cst) == 0) return;
     {
-      const std::lock_guard<std::mutex> lock(sent_mutex_);
+      const std::lock_guard<SpinMutex> lock(sent_mutex_);
       sent_ = Elsewhere();
       for (int i = 1; i <= workers_; ++i) {
         if (const pid_t thread = cursors_[i].asleep.load(std::memory_order_acquire)) sent_.send(thread);
@@ -214,7 +207,7 @@ class Pool {
     epoch_.wait(seen, std::memory_order_seq_cst);
     asleep_.fetch_sub(1, std::memory_order_release);
     cursors_[part].asleep.store(0, std::memory_order_release);
-    const std::lock_guard<std::mutex> lock(sent_mutex_);
+    const std::lock_guard<SpinMutex> lock(sent_mutex_);
     sent_.set_free();
   }
 
@@ -281,7 +274,7 @@ class Pool {
   std::mutex error_mutex_;
   std::exception_ptr error_;
   std::atomic<int> asleep_{0};
-  std::mutex sent_mutex_;
+  SpinMutex sent_mutex_;
   Elsewhere sent_;
 };
 

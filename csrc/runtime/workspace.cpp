@@ -13,6 +13,8 @@
 #include <string>
 #include <utility>
 
+#include "spin_mutex.h"
+
 // Small blocks are kept in lists by size class. Large ones are cut from segments of address space: the smallest hole
 // that is large enough, the lowest of several; neighbouring holes are joined. So the same training step finds its
 // memory again whatever sizes it asks for in what order, and what the process holds is about what it uses at its peak.
@@ -100,7 +102,7 @@ class Holes {
   std::set<std::pair<size_t, char*>> by_size_;
 };
 
-std::mutex mutex;
+SpinMutex mutex;
 Header* small_blocks[kClasses];
 size_t small_idle = 0;
 Holes* holes = new Holes;  // never destroyed: arrays outlive static objects
@@ -146,7 +148,7 @@ void* acquire(size_t bytes) {
   const bool small = size < kLarge && class_bytes(class_of(size)) < kLarge;
   const int size_class = small ? class_of(size) : 0;
   size = small ? class_bytes(size_class) : std::max(kLarge, (size + kPage - 1) & ~(kPage - 1));
-  const std::lock_guard<std::mutex> lock(mutex);
+  const std::lock_guard<SpinMutex> lock(mutex);
   static const int registered = pthread_atfork(before_fork, after_fork, after_fork);
   (void)registered;
   Header* const header = small ? acquire_small(size, size_class) : acquire_large(size);
@@ -159,7 +161,7 @@ void release(void* block) noexcept {
   if (block == nullptr) return;
   auto* const header = reinterpret_cast<Header*>(static_cast<char*>(block) - kAlign);
   const size_t size = header->size;
-  const std::lock_guard<std::mutex> lock(mutex);
+  const std::lock_guard<SpinMutex> lock(mutex);
   if (size >= kLarge) {
     holes->add(reinterpret_cast<char*>(header), size);
   } else if (small_idle + size <= kMostIdle) {
