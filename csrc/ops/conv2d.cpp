@@ -991,10 +991,24 @@ constexpr int tap_rows(int vectors) { return vectors == 1 ? 9 : 6; }
 #endif
 constexpr int64_t kPreparedBytes = 1 << 20;
 constexpr int64_t kSmallBytes = 64 << 10;
-constexpr int64_t kMostAsked = 272;  // lines before a tile: more would wait for one another
 
 struct PixelRun {
   int64_t from, length;  // place of its first pixel in the window
+};
+
+// What will be prepared next, asked for in equal parts.
+template <class T>
+struct NextBlock {
+  void ask() {
+    for (int64_t left = std::min(part, lines); left > 0;) {
+      const int64_t missing = next->ask(left);
+      lines -= left - missing;
+      left = missing;
+      next += missing > 0;
+    }
+  }
+  Upcoming<T>* next;
+  int64_t lines, part;
 };
 
 template <class T>
@@ -1004,6 +1018,7 @@ struct Prepared {
   int64_t run_count;
   const T* dy;  // [column group][pixel][its columns]
   int64_t pixels;
+  NextBlock<T>* next = nullptr;
 };
 
 // totals[i][...] += Σ over a block's pixels of x[tap i] * dy. Taps come in runs of Run that follow one another in
@@ -1015,6 +1030,7 @@ void tap_kernel(const Prepared<T>& block, const T* dy, const int64_t* taps, T* t
   const T* x[Rows / Run];
   for (int i = 0; i < Rows / Run; ++i) x[i] = block.window + taps[i * Run];
   for (int64_t q = 0; q < block.run_count; ++q) {
+    if (block.next) block.next->ask();
     const int64_t end = block.runs[q].from + block.runs[q].length;
     for (int64_t p = block.runs[q].from; p < end; ++p) {
       Vec<T> d[NV];
@@ -1126,15 +1142,13 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     }
     return lines;
   };
-  // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g, and calls `between` before
-  // each tile.
+  // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g.
   const auto add = [&](const Prepared<T>* prepared, int64_t count, int64_t g, int64_t begin, int64_t end, T* to,
-                       bool first, auto between) {
+                       bool first) {
     const int64_t o = groups.first(g) * W, vectors = groups.size(g);
     const Parts tiles(end - begin, tap_rows(static_cast<int>(vectors)) / Run);
     for (int64_t i = 0; i < tiles.count; ++i) {
       check_interrupt();
-      between();
       const int64_t tap = (begin + tiles.first(i)) * Run;
       const TapKernel<T> kernel = tap_kernel_for_vectors<T, Run>(tiles.size(i), vectors);
       for (int64_t b = 0; b < count; ++b) {
@@ -1158,23 +1172,14 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
         const Scratch<PixelRun> runs(kBlock);
         const Scratch<Upcoming<T>> upcoming(2 * images);
         for (int64_t b = begin; b < end; ++b) {
-          const Prepared<T> prepared = prepare(first + b, window.get(), columns.get(), runs.get());
-          // The next block is asked for between the tiles of this one.
-          int64_t lines = far && first + b + 1 < blocks ? list_upcoming(first + b + 1, upcoming.get()) : 0;
-          const int64_t at_a_time = ceil_div(lines * tap_rows(1), k * groups.count);
-          if (at_a_time > kMostAsked) lines = 0;
-          Upcoming<T>* next = upcoming.get();
-          const auto ask = [&] {
-            for (int64_t left = std::min(at_a_time, lines); left > 0;) {
-              const int64_t missing = next->ask(left);
-              lines -= left - missing;
-              left = missing;
-              next += missing > 0;
-            }
-          };
-          for (int64_t g = 0; g < groups.count; ++g) {
-            add(&prepared, 1, g, 0, k / Run, sums.get() + b * k * wide, true, ask);
+          Prepared<T> prepared = prepare(first + b, window.get(), columns.get(), runs.get());
+          NextBlock<T> next{upcoming.get(), 0, 0};
+          if (far && first + b + 1 < blocks) {
+            next.lines = list_upcoming(first + b + 1, next.next);
+            next.part = ceil_div(next.lines, std::max<int64_t>(1, k / tap_rows(1)) * groups.count * prepared.run_count);
+            prepared.next = &next;
           }
+          for (int64_t g = 0; g < groups.count; ++g) add(&prepared, 1, g, 0, k / Run, sums.get() + b * k * wide, true);
         }
       });
       parallel_for(0, k * wide, 1 << 14, [&](int64_t begin, int64_t end) {
@@ -1208,7 +1213,7 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
       parallel_for(0, groups.count * tap_runs.count, 1, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
           const int64_t i = t % tap_runs.count, tap = tap_runs.first(i);
-          add(prepared.get(), count, t / tap_runs.count, tap, tap + tap_runs.size(i), totals.get(), first == 0, [] {});
+          add(prepared.get(), count, t / tap_runs.count, tap, tap + tap_runs.size(i), totals.get(), first == 0);
         }
       });
     }

@@ -30,10 +30,9 @@ constexpr int kNV = 2;  // 12 of 16
 constexpr int tile_vectors(int64_t rows) { return rows <= 2 ? 4 : rows <= 4 ? 3 : kNV; }
 #endif
 constexpr int kMostNV = tile_vectors(1);
-// The lines of C are asked for so many steps of k before a tile is finished: at the beginning of a large tile they
-// would push out of L1 what it is about to read. Small tiles are finished soon; there, a second loop costs more than it
-// gains.
-constexpr int64_t kAskBefore = kNV >= 4 ? 32 : kBlock;
+// The lines of C are asked for in the last steps of a tile, one in each: all at once at the beginning of a large tile they
+// wait for one another and push out of L1 what it is about to read. A small tile is finished too soon for that.
+constexpr bool kAsksLate = kNV >= 4;
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
@@ -129,32 +128,35 @@ static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, c
       for (int v = 0; v < NV; ++v) acc[i][v] = load(tile.waiting + (i * NV + v) * W);
     }
   }
-  const auto step = [&](int64_t k, auto left) __attribute__((always_inline)) {
-    Vec<T> bk[NV];
+  const int64_t late = chunk.pauses || !kAsksLate ? chunk.end : std::max(chunk.begin, chunk.end - MR * NV);
+  for (int i = 0; i < MR && !kAsksLate && !chunk.pauses; ++i) {
+    for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
+  }
+  const auto steps = [&](auto left) __attribute__((always_inline)) {
+    const auto step = [&](int64_t k) __attribute__((always_inline)) {
+      Vec<T> bk[NV];
 #pragma GCC unroll 4
-    for (int v = 0; v < NV; ++v) bk[v] = load(b.at(k, v));
+      for (int v = 0; v < NV; ++v) bk[v] = load(b.at(k, v));
 #pragma GCC unroll 8
-    for (int i = 0; i < MR; ++i) {
-      const Vec<T> ai = broadcast(left(i));
+      for (int i = 0; i < MR; ++i) {
+        const Vec<T> ai = broadcast(left(i, k));
 #pragma GCC unroll 4
-      for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
+        for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
+      }
+    };
+    for (int64_t k = chunk.begin; k < late; ++k) step(k);
+    for (int64_t k = late; k < chunk.end; ++k) {
+      __builtin_prefetch(tile.c + (k - late) / NV * tile.ld + (k - late) % NV * W, 1);
+      step(k);
     }
   };
-  const int64_t late = kAskBefore < kBlock ? std::max(chunk.begin, chunk.end - kAskBefore) : chunk.begin;
-  for (int64_t begin = chunk.begin, end = late;; begin = late, end = chunk.end) {
-    // One pointer for a column of A, or one for each row: with both strides, pointers would lie in vector registers.
-    if (a.row == 1) {
-      const T* column = a.p + begin * a.step;
-      for (int64_t k = begin; k < end; ++k, column += a.step) step(k, [=](int i) { return column[i]; });
-    } else {
-      const T* rows[MR];
-      for (int i = 0; i < MR; ++i) rows[i] = a.p + i * a.row;
-      for (int64_t k = begin; k < end; ++k) step(k, [&](int i) { return rows[i][k]; });
-    }
-    if (end == chunk.end) break;
-    for (int i = 0; i < MR && !chunk.pauses; ++i) {
-      for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
-    }
+  // One pointer for a column of A, or one for each row: with both strides, pointers would lie in vector registers.
+  if (a.row == 1) {
+    steps([p = a.p, step = a.step](int i, int64_t k) { return p[k * step + i]; });
+  } else {
+    const T* rows[MR];
+    for (int i = 0; i < MR; ++i) rows[i] = a.p + i * a.row;
+    steps([&rows](int i, int64_t k) { return rows[i][k]; });
   }
   if (chunk.pauses) {
 #pragma GCC unroll 8
