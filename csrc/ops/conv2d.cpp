@@ -119,7 +119,15 @@ struct Window {
         for (int64_t p = 0; p < residues; ++p) {
           const T* from = window.get() + (x % w.step * residues + p) * bordered.residue + x / w.step;
           T* row = to + c * channel + (j * residues + p) * residue;
-          for (int64_t i = 0; i < count + reach; ++i, from += bordered.pitch, row += pitch) {
+          int64_t i = 0;
+          // Two rows of half a vector at a time.
+          for (; 2 * pitch == kLanes<T> && i + 2 <= count + reach; i += 2) {
+            const auto both = [](int lane) { return lane < kLanes<T> / 2 ? lane : lane + kLanes<T> / 2; };
+            store(row, pick_lanes<T>(load(from), load(from + bordered.pitch), both));
+            from += 2 * bordered.pitch;
+            row += 2 * pitch;
+          }
+          for (; i < count + reach; ++i, from += bordered.pitch, row += pitch) {
             for (int64_t b = 0; b < pitch; b += kLanes<T>) store(row + b, load(from + b));
           }
         }
@@ -194,6 +202,18 @@ struct Upcoming {
     return {source + first * width, window.h.size * width, window.channels, (last - first) * width};
   }
   int64_t lines() const { return planes * ceil_div(length, kLine); }
+  // Where the next lines begin, of one plane at most so many; nullptr if none are left.
+  const T* take(int64_t lines) {
+    if (planes == 0) return nullptr;
+    const T* const begin = from + asked;
+    asked += lines * kLine;
+    if (asked >= length) {
+      asked = 0;
+      from += distance;
+      --planes;
+    }
+    return begin;
+  }
   // Asks for the next lines and returns how many there were too few.
   int64_t ask(int64_t lines) {
     for (; lines > 0 && planes > 0; --lines) {
@@ -527,7 +547,7 @@ void pointwise_convolution(int64_t n, int64_t m, int64_t channels, const T* sour
       const Parts panels(divisions.size(p % divisions.count), panel_rows(m));
       const int64_t first = tiles.first(t) * W, vectors = tiles.size(t),
                     columns = std::min(vectors * W, pixels - first);
-      const int64_t whole = columns / W;
+      const int64_t whole = columns / W, lines = vectors * W / kLine;
       const bool packs = panels.count > 1 || whole < vectors;
       const T* const from = source + image * source_image + first;
       T* const to = lattice.at(image, row0, first);
@@ -540,16 +560,19 @@ void pointwise_convolution(int64_t n, int64_t m, int64_t channels, const T* sour
           if (whole < vectors) store(line + whole * W, load(row + whole * W, Lanes(0, columns - whole * W)));
         }
         for (int64_t i = 0; i < panels.count; ++i) {
-          for (int64_t k = i * length / panels.count; k < (i + 1) * length / panels.count; ++k) {
-            const T* const next = from + (chunk.begin + k) * pixels + vectors * W;
-            for (int64_t j = 0; j < vectors * W; j += kLine) __builtin_prefetch(next + j + kLine - 1);
+          const T* const next = from + chunk.begin * pixels + vectors * W + kLine - 1;
+          if (!kAsksLate || panels.count < lines) {
+            for (int64_t k = i * length / panels.count; k < (i + 1) * length / panels.count; ++k) {
+              for (int64_t j = 0; j < lines; ++j) __builtin_prefetch(next + k * pixels + j * kLine);
+            }
           }
+          const bool asks = panels.count >= lines && i < lines;
           const int64_t above = panels.first(i), rows = panels.size(i), row = row0 + above;
           micro_kernel_for<T, Strided<T>>(rows, vectors)(
               chunk, {filters + row * channels, channels, 1},
               packs ? Strided<T>{packed.get() - chunk.begin * vectors * W, vectors * W} : Strided<T>{from, pixels},
               {to + above * lattice.channel, lattice.channel, columns, waiting.get() + above * vectors * W,
-               bias ? bias + row : nullptr, nullptr});
+               bias ? bias + row : nullptr, nullptr, asks ? next + i * kLine : nullptr, pixels});
         }
       });
     }
@@ -617,7 +640,7 @@ class LatticeConvolution {
       }
       each_chunk(k_, depth_, [&](const Chunk& chunk) {
         for (int64_t i = 0; i < panels.count; ++i) {
-          if (chunk.begin == 0) next.ask(lines);
+          if (!kAsksLate && chunk.begin == 0) next.ask(lines);
           const int64_t above = panels.first(i), panel_rows = panels.size(i), row = row0 + above;
           const Left<T> left = packs_filters_
                                    ? filter_panel(packed_filters_.get() + row0 * k_, m0, above, panel_rows, chunk)
@@ -625,7 +648,8 @@ class LatticeConvolution {
           micro_kernel_for<T, Gathered<T>>(panel_rows, tiles.size(t))(
               chunk, left, right,
               {out + above * distance + first, distance, columns, waiting + above * tile_width_ * W,
-               bias_ ? bias_ + row : nullptr, nullptr});
+               bias_ ? bias_ + row : nullptr, nullptr, kAsksLate ? next.take(chunk.end - chunk.begin) : nullptr,
+               Upcoming<T>::kLine});
         }
       });
     }

@@ -30,8 +30,8 @@ constexpr int kNV = 2;  // 12 of 16
 constexpr int tile_vectors(int64_t rows) { return rows <= 2 ? 4 : rows <= 4 ? 3 : kNV; }
 #endif
 constexpr int kMostNV = tile_vectors(1);
-// The lines of C are asked for in the last steps of a tile, one in each: all at once at the beginning of a large tile they
-// wait for one another and push out of L1 what it is about to read. A small tile is finished too soon for that.
+// The lines of C are asked for in the last steps of a tile, one in each: all at once at the beginning of a large tile
+// they wait for one another and push out of L1 what it is about to read. A small tile is finished too soon for that.
 constexpr bool kAsksLate = kNV >= 4;
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -80,6 +80,9 @@ struct Tile {
   T* waiting;         // [row][NV * W]: the sums of a block between two chunks of it
   const T* row_bias;  // added last, per row or per column, or nullptr
   const T* column_bias;
+  const T* ahead =
+      nullptr;  // what will be read after this tile, or nullptr: element k * ahead_step is asked for in step k
+  int64_t ahead_step = 0;
 };
 
 // Some k of a product, all of one block.
@@ -132,6 +135,8 @@ static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, c
   for (int i = 0; i < MR && !kAsksLate && !chunk.pauses; ++i) {
     for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
   }
+  const T* const ahead = tile.ahead ? tile.ahead : tile.c;
+  const int64_t ahead_step = tile.ahead_step;
   const auto steps = [&](auto left) __attribute__((always_inline)) {
     const auto step = [&](int64_t k) __attribute__((always_inline)) {
       Vec<T> bk[NV];
@@ -144,7 +149,10 @@ static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, c
         for (int v = 0; v < NV; ++v) acc[i][v] = fma(ai, bk[v], acc[i][v]);
       }
     };
-    for (int64_t k = chunk.begin; k < late; ++k) step(k);
+    for (int64_t k = chunk.begin; k < late; ++k) {
+      if (kAsksLate) __builtin_prefetch(ahead + (k - chunk.begin) * ahead_step, 0, 2);  // into L2
+      step(k);
+    }
     for (int64_t k = late; k < chunk.end; ++k) {
       __builtin_prefetch(tile.c + (k - late) / NV * tile.ld + (k - late) % NV * W, 1);
       step(k);
