@@ -136,7 +136,7 @@ static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, c
     for (int v = 0; v < NV; ++v) __builtin_prefetch(tile.c + i * tile.ld + v * W, 1);
   }
   const T* const ahead = tile.ahead ? tile.ahead : tile.c;
-  const int64_t ahead_step = tile.ahead_step;
+  const int64_t ahead_step = tile.ahead ? tile.ahead_step : 0;
   const auto steps = [&](auto left) __attribute__((always_inline)) {
     const auto step = [&](int64_t k) __attribute__((always_inline)) {
       Vec<T> bk[NV];
