@@ -51,6 +51,10 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     ((2, 0, 6, 20), 2, None, 0),
     ((2, 2, 5, 21), 2, 2, 1),
     ((2, 3, 9, 16), (3, 2), (2, 1), (1, 0)),
+    # Windows of four where they lie: rows around whole vectors, planes in several pieces, elements in no window.
+    *(((3, 2, height, width), 2, None, 0) for height in (2, 5) for width in (2, 3, 30, 31, 32, 33, 34, 35, 62, 64, 65)),
+    ((67, 5, 10, 10), 2, None, 0),
+    ((65, 7, 9, 35), 2, None, 0),
     # Few windows in a row, or long strides: several planes in a vector.
     ((0, 3, 8, 8), 4, None, 0),
     ((1, 1, 8, 8), 8, None, 0),

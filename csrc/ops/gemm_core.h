@@ -80,8 +80,8 @@ struct Tile {
   T* waiting;         // [row][NV * W]: the sums of a block between two chunks of it
   const T* row_bias;  // added last, per row or per column, or nullptr
   const T* column_bias;
-  const T* ahead =
-      nullptr;  // what will be read after this tile, or nullptr: element k * ahead_step is asked for in step k
+  // What will be read after this tile, or nullptr: step k asks for element k * ahead_step.
+  const T* ahead = nullptr;
   int64_t ahead_step = 0;
 };
 

@@ -234,6 +234,12 @@ TapVec<T> load_taps(const int32_t* from) {
   return __builtin_convertvector(v, TapVec<T>);
 }
 
+// Where v takes the place of the greatest so far: it is greater, or the first NaN.
+template <class T>
+TapVec<T> wins(Vec<T> v, Vec<T> best) {
+  return ~(v <= best) & (best == best);
+}
+
 template <class T, class Count>
 void max_of_runs(const T* const* run, Count count, int64_t places, T* y, int32_t* index) {
   for (int64_t i = 0; i < places; i += kLanes<T>) {
@@ -241,9 +247,9 @@ void max_of_runs(const T* const* run, Count count, int64_t places, T* y, int32_t
     TapVec<T> winner = {};
     for (int32_t t = 1; t < count(); ++t) {
       const Vec<T> v = load(run[t] + i);
-      const TapVec<T> wins = ~(v <= best) & (best == best);
-      best = wins ? v : best;
-      winner = wins ? TapVec<T>{} + t : winner;
+      const TapVec<T> won = wins<T>(v, best);
+      best = won ? v : best;
+      winner = won ? TapVec<T>{} + t : winner;
     }
     store(y + i, best);
     store_taps<T>(index + i, winner);
@@ -353,9 +359,9 @@ void max_forward_over_planes(const T* x, int64_t planes, WindowAxis h, WindowAxi
     TapVec<T> winner = TapVec<T>{} + first_tap(h, w, oh, ow);
     rows.each_tap(oh, ow, [&](const T* p, int64_t tap) {
       const Vec<T> v = load(p);
-      const TapVec<T> wins = ~(v <= best) & (best == best);
-      best = wins ? v : best;
-      winner = wins ? TapVec<T>{} + static_cast<int32_t>(tap) : winner;
+      const TapVec<T> won = wins<T>(v, best);
+      best = won ? v : best;
+      winner = won ? TapVec<T>{} + static_cast<int32_t>(tap) : winner;
     });
     spread(best, n, h.windows * w.windows, y + i);
     spread(winner, n, h.windows * w.windows, index + i);
@@ -417,12 +423,132 @@ void avg_backward_over_planes(const T* dy, int64_t planes, WindowAxis h, WindowA
   });
 }
 
+// Windows of 2 x 2 that neither overlap nor reach beyond the plane, the usual ones, are read where they lie, two rows
+// at a time. Whole vectors are loaded and stored; what they write behind a row is written again with the next one.
+bool are_fours(WindowAxis h, WindowAxis w) {
+  const auto halves = [](WindowAxis a) {
+    return a.kernel == 2 && a.stride == 2 && a.padding == 0 && a.dilation == 1 && 2 * a.windows <= a.size;
+  };
+  return halves(h) && halves(w);
+}
+
+// Calls f(i, a, b, c, d) with the elements of windows i, i + 1, ... as vectors, or of window i as numbers.
+template <class T, class F>
+void each_four(const T* x, int64_t planes, WindowAxis h, WindowAxis w, F f) {
+  constexpr int W = kLanes<T>;
+  const T* const end_of_x = x + planes * h.size * w.size;
+  parallel_for(0, planes, 2 * plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
+    const int64_t last = end * h.windows * w.windows;
+    for (int64_t plane = begin; plane < end; ++plane) {
+      for (int64_t oh = 0; oh < h.windows; ++oh) {
+        const T *const upper = x + (plane * h.size + 2 * oh) * w.size, *const lower = upper + w.size;
+        const int64_t first = (plane * h.windows + oh) * w.windows;
+        const int64_t room = std::min(last - first, (end_of_x - lower) / 2);
+        int64_t i = 0;
+        for (; i < w.windows && i + W <= room; i += W) {
+          Vec<T> a, b, c, d;
+          load_apart(upper + 2 * i, a, b);
+          load_apart(lower + 2 * i, c, d);
+          f(first + i, a, b, c, d);
+        }
+        for (; i < w.windows; ++i) {
+          f(first + i, upper[2 * i], upper[2 * i + 1], lower[2 * i], lower[2 * i + 1]);
+        }
+      }
+    }
+  });
+}
+
+// Writes what value(i, tap, V()) says of windows i, i + 1, ... (V a vector) or of window i (V a number) to the element
+// under tap 0, 1, 2 or 3; elements in no window are +0.
+template <class T, class F>
+void write_fours(T* x, int64_t planes, WindowAxis h, WindowAxis w, F value) {
+  constexpr int W = kLanes<T>;
+  const int64_t all = planes * h.windows * w.windows;
+  parallel_for(0, planes, 2 * plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
+    const T* const end_of_x = x + end * h.size * w.size;
+    for (int64_t plane = begin; plane < end; ++plane) {
+      T* row = x + plane * h.size * w.size;
+      for (int64_t y = 0; y < h.size; ++y, row += w.size) {
+        const bool inside = y < 2 * h.windows;
+        int64_t i = 0;
+        if (inside) {
+          const int64_t first = (plane * h.windows + y / 2) * w.windows;
+          const int tap = y % 2 * 2;
+          const int64_t room = std::min(all - first, (end_of_x - row) / 2);
+          for (; i < w.windows && i + W <= room; i += W) {
+            store_together<T>(row + 2 * i, value(first + i, tap, Vec<T>{}), value(first + i, tap + 1, Vec<T>{}));
+          }
+          for (; i < w.windows; ++i) {
+            row[2 * i] = value(first + i, tap, T());
+            row[2 * i + 1] = value(first + i, tap + 1, T());
+          }
+          i = 2 * w.windows;
+        }
+        for (; i < w.size; ++i) row[i] = T(0);
+      }
+    }
+  });
+}
+
+template <class T>
+void max_forward_of_fours(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+  each_four(x, planes, h, w, [=](int64_t i, auto a, auto b, auto c, auto d) {
+    if constexpr (std::is_same_v<decltype(a), T>) {
+      const T rest[3] = {b, c, d};
+      T best = a;
+      int32_t winner = 0;
+      for (int32_t tap = 1; tap < 4; ++tap) {
+        const T v = rest[tap - 1];
+        if (v <= best || best != best) continue;
+        best = v;
+        winner = tap;
+      }
+      y[i] = best;
+      index[i] = winner;
+    } else {
+      const Vec<T> rest[3] = {b, c, d};
+      Vec<T> best = a;
+      TapVec<T> winner = {};
+      for (int32_t tap = 1; tap < 4; ++tap) {
+        const TapVec<T> won = wins<T>(rest[tap - 1], best);
+        best = won ? rest[tap - 1] : best;
+        winner = won ? TapVec<T>{} + tap : winner;
+      }
+      store(y + i, best);
+      store_taps<T>(index + i, winner);
+    }
+  });
+}
+
+template <class T>
+bool max_backward_of_fours(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  // The array is the caller's.
+  const int64_t all = planes * h.windows * w.windows;
+  int valid = 1;
+  parallel_for(0, all, 1 << 15, [=, &valid](int64_t begin, int64_t end) {
+    uint32_t wrong = 0;
+    for (int64_t i = begin; i < end; ++i) wrong |= static_cast<uint32_t>(index[i]) >= 4;
+    if (wrong) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+  });
+  if (!valid) return false;
+  write_fours(dx, planes, h, w, [=](int64_t i, int32_t tap, auto kind) {
+    if constexpr (std::is_same_v<decltype(kind), T>) {
+      return index[i] == tap ? dy[i] : T(0);
+    } else {
+      return load_taps<T>(index + i) == tap ? load(dy + i) : Vec<T>{};
+    }
+  });
+  return true;
+}
+
 Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
   return Bands(planes, h.windows, std::min(h.stride, h.size) * w.size);
 }
 
 template <class T>
 void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+  if (are_fours(h, w)) return max_forward_of_fours(x, planes, h, w, y, index);
   if (over_planes(w)) return max_forward_over_planes(x, planes, h, w, y, index);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
@@ -443,6 +569,12 @@ void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, i
 
 template <class T>
 void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
+  if (are_fours(h, w)) {
+    return each_four(x, planes, h, w, [=](int64_t i, auto a, auto b, auto c, auto d) {
+      const auto mean = ((((T(0) + a) + b) + c) + d) * T(0.25);
+      std::memcpy(y + i, &mean, sizeof mean);
+    });
+  }
   if (over_planes(w)) return avg_forward_over_planes(x, planes, h, w, y);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
@@ -662,6 +794,7 @@ bool scatter_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h
 
 template <class T>
 bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  if (are_fours(h, w)) return max_backward_of_fours(dy, index, planes, h, w, dx);
   const Around down(h), across(w);
   const bool gather = w.stride <= 2 && down.most() * across.most() <= kTried;
   return (gather ? gather_max<T> : scatter_max<T>)(dy, index, planes, h, w, dx);
@@ -669,6 +802,12 @@ bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis 
 
 template <class T>
 void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  if (are_fours(h, w)) {
+    return write_fours(dx, planes, h, w, [=](int64_t i, int, auto kind) {
+      std::memcpy(&kind, dy + i, sizeof kind);
+      return kind * T(0.25);
+    });
+  }
   if (over_planes(w)) return avg_backward_over_planes(dy, planes, h, w, dx);
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
