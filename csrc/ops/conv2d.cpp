@@ -1270,13 +1270,15 @@ void backward_weights(const Conv2dSize& size, const T* dy, const T* x, T* dweigh
 
 template <class T>
 void plane_sums_any(const T* dy, int64_t n, int64_t c, int64_t plane, T* dbias) {
-  const int64_t grain = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, n * plane));
-  parallel_for(0, c, grain, [=](int64_t begin, int64_t end) {
-    for (int64_t channel = begin; channel < end; ++channel) {
-      RunningSum<T> planes;
-      for (int64_t i = 0; i < n; ++i) planes.add(sum(dy + (i * c + channel) * plane, plane));
-      dbias[channel] = planes.total();
-    }
+  // Planes in the order of memory, then each channel's.
+  const Scratch<T> sums(n * c);
+  parallel_for(0, n * c, std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, plane)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) sums[i] = sum(dy + i * plane, plane);
+               });
+  const int64_t grain = std::min(kColumnBlock<T>, std::max<int64_t>(16, (1 << 16) / std::max<int64_t>(1, n)));
+  parallel_for(0, c, grain, [&](int64_t begin, int64_t end) {
+    column_sums(n, end - begin, RowMajor<T>{sums.get() + begin, c}, dbias + begin);
   });
 }
 
