@@ -71,16 +71,36 @@ def time_text(seconds: float) -> str:
 
 
 def _origin(rows: Iterable[Row]) -> str:
-    """What was measured on what, when and of which commit: the runs that these rows are from."""
-    lines = []
+    """What was measured on what, when and of which commit: the runs that these rows are from.
+
+    Runs of one machine with the same programs are one line.
+    """
+    alike: dict[tuple[str, ...], list[Result]] = {}
     for run in {row["run"]["machine"]["date"]: row["run"] for row in rows}.values():
         m = run["machine"]
         peers = ", ".join(f"{name} {m[name]}" for name in ("numpy", "torch", "jax") if name in m)
-        peaks = ", ".join(f"{name} {peak / 1e9:.0f} GF/s" for name, peak in run["peaks"].items())
-        copies = ", ".join(f"t{n} {rate / 1e9:.1f} GB/s" for n, rate in run["bandwidths"].items())
-        where = f"{m['cpu']}, {m['cores']} cores; {m['date']}, commit {m['commit']}; {peers}."
-        lines.append(f"{where} FMA peak: {peaks or 'not measured'}. Copy: {copies}. Median of {run['rounds']} rounds.")
+        alike.setdefault((f"{m['cpu']}, {m['cores']} cores", peers, str(run["rounds"])), []).append(run)
+    lines = []
+    for (where, peers, rounds), runs in alike.items():
+        dates = _ends([run["machine"]["date"] for run in runs], " to ")
+        commits = ", ".join(dict.fromkeys(run["machine"]["commit"] for run in runs))
+        peaks = _rates(runs, "peaks", lambda rate: f"{rate / 1e9:.0f}", "GF/s")
+        copies = _rates(runs, "bandwidths", lambda rate: f"{rate / 1e9:.1f}", "GB/s", "t")
+        text = f"{where}; {dates}, commit {commits}; {peers}. FMA peak: {peaks or 'not measured'}. Copy: {copies}."
+        lines.append(f"{text} Median of {rounds} rounds.")
     return "\n\n".join(lines)
+
+
+def _ends(values: list[Any], between: str, form: Callable[[Any], str] = str) -> str:
+    """The least and the greatest, or the only one."""
+    return between.join(dict.fromkeys([form(min(values)), form(max(values))]))
+
+
+def _rates(runs: list[Result], kind: str, form: Callable[[Any], str], unit: str, prefix: str = "") -> str:
+    """What was measured beside the cases, by name."""
+    names = dict.fromkeys(name for run in runs for name in run[kind])
+    ends = {name: _ends([run[kind][name] for run in runs if name in run[kind]], " to ", form) for name in names}
+    return ", ".join(f"{prefix}{name} {text} {unit}" for name, text in ends.items())
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

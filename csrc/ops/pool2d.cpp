@@ -9,7 +9,8 @@
 namespace nnlite {
 namespace {
 
-// Planes worth about 20 us.
+// Rows, and planes, worth about 20 us.
+int64_t row_grain(int64_t size) { return std::max<int64_t>(1, (1 << 15) / std::max<int64_t>(1, size)); }
 int64_t plane_grain(int64_t size) { return std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, size)); }
 
 // Max and average pooling work on bands: some rows of windows (forward) or of elements (backward) of one plane, or
@@ -437,23 +438,22 @@ template <class T, class F>
 void each_four(const T* x, int64_t planes, WindowAxis h, WindowAxis w, F f) {
   constexpr int W = kLanes<T>;
   const T* const end_of_x = x + planes * h.size * w.size;
-  parallel_for(0, planes, 2 * plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
-    const int64_t last = end * h.windows * w.windows;
-    for (int64_t plane = begin; plane < end; ++plane) {
-      for (int64_t oh = 0; oh < h.windows; ++oh) {
-        const T *const upper = x + (plane * h.size + 2 * oh) * w.size, *const lower = upper + w.size;
-        const int64_t first = (plane * h.windows + oh) * w.windows;
-        const int64_t room = std::min(last - first, (end_of_x - lower) / 2);
-        int64_t i = 0;
-        for (; i < w.windows && i + W <= room; i += W) {
-          Vec<T> a, b, c, d;
-          load_apart(upper + 2 * i, a, b);
-          load_apart(lower + 2 * i, c, d);
-          f(first + i, a, b, c, d);
-        }
-        for (; i < w.windows; ++i) {
-          f(first + i, upper[2 * i], upper[2 * i + 1], lower[2 * i], lower[2 * i + 1]);
-        }
+  parallel_for(0, planes * h.windows, row_grain(2 * w.size), [=](int64_t begin, int64_t end) {
+    int64_t plane = begin / h.windows, oh = begin % h.windows;
+    for (int64_t first = begin * w.windows; first < end * w.windows; first += w.windows) {
+      const T *const upper = x + (plane * h.size + 2 * oh) * w.size, *const lower = upper + w.size;
+      const int64_t room = std::min(end * w.windows - first, (end_of_x - lower) / 2);
+      int64_t i = 0;
+      for (; i < w.windows && i + W <= room; i += W) {
+        Vec<T> a, b, c, d;
+        load_apart(upper + 2 * i, a, b);
+        load_apart(lower + 2 * i, c, d);
+        f(first + i, a, b, c, d);
+      }
+      for (; i < w.windows; ++i) f(first + i, upper[2 * i], upper[2 * i + 1], lower[2 * i], lower[2 * i + 1]);
+      if (++oh == h.windows) {
+        oh = 0;
+        ++plane;
       }
     }
   });
@@ -465,27 +465,28 @@ template <class T, class F>
 void write_fours(T* x, int64_t planes, WindowAxis h, WindowAxis w, F value) {
   constexpr int W = kLanes<T>;
   const int64_t all = planes * h.windows * w.windows;
-  parallel_for(0, planes, 2 * plane_grain(h.size * w.size), [=](int64_t begin, int64_t end) {
-    const T* const end_of_x = x + end * h.size * w.size;
-    for (int64_t plane = begin; plane < end; ++plane) {
-      T* row = x + plane * h.size * w.size;
-      for (int64_t y = 0; y < h.size; ++y, row += w.size) {
-        const bool inside = y < 2 * h.windows;
-        int64_t i = 0;
-        if (inside) {
-          const int64_t first = (plane * h.windows + y / 2) * w.windows;
-          const int tap = y % 2 * 2;
-          const int64_t room = std::min(all - first, (end_of_x - row) / 2);
-          for (; i < w.windows && i + W <= room; i += W) {
-            store_together<T>(row + 2 * i, value(first + i, tap, Vec<T>{}), value(first + i, tap + 1, Vec<T>{}));
-          }
-          for (; i < w.windows; ++i) {
-            row[2 * i] = value(first + i, tap, T());
-            row[2 * i + 1] = value(first + i, tap + 1, T());
-          }
-          i = 2 * w.windows;
+  parallel_for(0, planes * h.size, row_grain(w.size), [=](int64_t begin, int64_t end) {
+    int64_t plane = begin / h.size, y = begin % h.size;
+    T* const end_of_x = x + end * w.size;
+    for (T* row = x + begin * w.size; row < end_of_x; row += w.size) {
+      int64_t i = 0;
+      if (y < 2 * h.windows) {
+        const int64_t first = (plane * h.windows + y / 2) * w.windows;
+        const int32_t tap = y % 2 * 2;
+        const int64_t room = std::min(all - first, (end_of_x - row) / 2);
+        for (; i < w.windows && i + W <= room; i += W) {
+          store_together<T>(row + 2 * i, value(first + i, tap, Vec<T>{}), value(first + i, tap + 1, Vec<T>{}));
         }
-        for (; i < w.size; ++i) row[i] = T(0);
+        for (; i < w.windows; ++i) {
+          row[2 * i] = value(first + i, tap, T());
+          row[2 * i + 1] = value(first + i, tap + 1, T());
+        }
+        i = 2 * w.windows;
+      }
+      for (; i < w.size; ++i) row[i] = T(0);
+      if (++y == h.size) {
+        y = 0;
+        ++plane;
       }
     }
   });
