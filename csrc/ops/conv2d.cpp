@@ -216,14 +216,7 @@ struct Upcoming {
   }
   // Asks for the next lines and returns how many there were too few.
   int64_t ask(int64_t lines) {
-    for (; lines > 0 && planes > 0; --lines) {
-      __builtin_prefetch(from + asked, 0, 2);  // into L2
-      asked += kLine;
-      if (asked < length) continue;
-      asked = 0;
-      from += distance;
-      --planes;
-    }
+    for (; lines > 0 && planes > 0; --lines) __builtin_prefetch(take(1), 0, 2);  // into L2
     return lines;
   }
 
@@ -1123,13 +1116,20 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
   const int64_t window_size = in_place ? 1 : images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;
   const Parts groups(wide / W, kTapVectors);
 
+  // Calls f(n, inside, length, a0, a1) for the images n of block b: of each its pixels [inside, inside + length), which
+  // lie in rows a0 to a1.
+  const auto each_image = [&](int64_t b, auto f) {
+    for (int64_t p = b * kBlock, p1 = std::min(p + kBlock, pixels); p < p1;) {
+      const int64_t inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
+      f(p / out_plane, inside, length, inside / size.out_w, (inside + length - 1) / size.out_w);
+      p += length;
+    }
+  };
   // Fills window, columns (dy_size of them) and runs (kBlock) for block b.
   const auto prepare = [&](int64_t b, T* window, T* columns, PixelRun* runs) {
-    int64_t run_count = 0, filled = 0;
-    const int64_t p0 = b * kBlock, p1 = std::min(p0 + kBlock, pixels);
-    for (int64_t p = p0; p < p1;) {
-      const int64_t n = p / out_plane, inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
-      const int64_t a0 = inside / size.out_w, a1 = (inside + length - 1) / size.out_w;
+    int64_t run_count = 0, filled = 0, before = 0;
+    const int64_t all = std::min(kBlock, pixels - b * kBlock);
+    each_image(b, [&](int64_t n, int64_t inside, int64_t length, int64_t a0, int64_t a1) {
       if (in_place) {
         runs[run_count++] = {n * size.c * out_plane + inside, length};
       } else {
@@ -1145,25 +1145,21 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
       for (int64_t g = 0; g < groups.count; ++g) {
         const int64_t o = groups.first(g) * W, width = groups.size(g) * W;
         pack_transposed(dy + (n * size.k + o) * out_plane + inside, out_plane, std::min(width, m - o), length,
-                        columns + o * (p1 - p0) + (p - p0) * width, width, width);
+                        columns + o * all + before * width, width, width);
       }
-      p += length;
-    }
-    return Prepared<T>{in_place ? x : window, runs, run_count, columns, p1 - p0};
+      before += length;
+    });
+    return Prepared<T>{in_place ? x : window, runs, run_count, columns, all};
   };
   // What prepare will read for block b, at most 2 * images of them; returns how many lines they are.
   const auto list_upcoming = [&](int64_t b, Upcoming<T>* to) {
     int64_t lines = 0;
-    const int64_t p0 = b * kBlock, p1 = std::min(p0 + kBlock, pixels);
-    for (int64_t p = p0; p < p1;) {
-      const int64_t n = p / out_plane, inside = p % out_plane, length = std::min(p1 - p, out_plane - inside);
-      const int64_t a0 = inside / size.out_w, a1 = (inside + length - 1) / size.out_w;
+    each_image(b, [&](int64_t n, int64_t inside, int64_t length, int64_t a0, int64_t a1) {
       to[0] = Upcoming<T>::rows(layout, x + n * size.c * size.h * size.w, a0, a1 - a0 + 1);
       to[1] = {dy + n * size.k * out_plane + inside, out_plane, m, length};
       lines += to[0].lines() + to[1].lines();
       to += 2;
-      p += length;
-    }
+    });
     return lines;
   };
   // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g.

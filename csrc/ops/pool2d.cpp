@@ -17,7 +17,8 @@ int64_t plane_grain(int64_t size) { return std::max<int64_t>(1, (1 << 14) / std:
 // several small planes whole. What lies under the windows is first written apart by phase, the remainder of its row and
 // column by the stride, with a border for the padding. Then tap t of all windows of a band is one run of memory, and
 // vectors run over columns, rows and planes alike; what they compute between the rows is left behind. Backward does the
-// same in the opposite direction. Rows of few windows or of long steps have ways of their own: see over_planes.
+// same in the opposite direction. Rows of few windows or of long steps, and windows of
+// 2 x 2, have ways of their own: see over_planes and are_fours.
 
 // Elements of a band: its scratch memory stays in cache.
 constexpr int64_t kBand = 4096;
