@@ -81,6 +81,17 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 27, 40), (5, 3, 9, 8), {"stride": (9, 8)}),  # 72 residues, of one tap each
     ((1, 2, 40, 50), (3, 2, 2, 3), {"stride": 20, "padding": (1, 0)}),  # 400, of which six have a tap
     ((1, 3, 5, 60), (4, 3, 2, 2), {"stride": 2**40}),  # every row and column is a residue
+    # Many images, in vectors over images, with some left over:
+    ((37, 8, 6, 5), (9, 8, 3, 3), {"padding": 1}),
+    ((33, 60, 4, 4), (7, 60, 3, 3), {"padding": 1}),  # 540 products per output, blocks that end within a channel
+    ((19, 7, 4, 5), (61, 7, 3, 3), {"padding": 1}),  # 549 per element of dx
+    ((16, 3, 7, 9), (5, 3, 5, 5), {"padding": (2, 3)}),  # 35 kinds of pixels
+    ((35, 18, 9, 8), (17, 18, 3, 2), {"stride": 2, "padding": 1}),
+    ((18, 8, 7, 10), (40, 8, 3, 3), {"stride": (3, 2), "padding": (0, 2)}),
+    ((17, 33, 5, 5), (65, 33, 1, 1), {"stride": 2}),  # residues of no taps
+    ((20, 40, 5, 6), (70, 40, 2, 2), {"padding": 4, "dilation": 3}),  # pixels of no taps
+    ((16, 70, 7, 7), (50, 70, 1, 1), {}),
+    ((17, 16, 6, 7), (20, 8, 3, 3), {"groups": 2, "padding": 1}),
     # One input channel per group, dweight in vectors over groups:
     ((11, 9, 7, 7), (9, 1, 3, 3), {"groups": 9, "padding": 1}),  # blocks of several images, one of them cut
     ((3, 16, 27, 29), (16, 1, 3, 3), {"groups": 16, "padding": 1, "stride": 2}),
@@ -432,6 +443,33 @@ def test_conv2d_of_special_values(
     assert_op(backend, "conv2d_backward_weights", dy, numbers(x_shape, dtype, 9), weight_shape, **options)
     assert_op(backend, "conv2d_backward_weights", numbers(y.shape, dtype, 10), x, weight_shape, **options)
     assert_op(backend, "conv2d_backward_bias", dy)
+
+
+@pytest.mark.parametrize(("dtype", "n"), [(np.float32, 35), (np.float64, 9)])
+@pytest.mark.parametrize("options", [{"padding": 1}, {"padding": 1, "stride": 3}])
+def test_padding_of_many_images_takes_part_as_zero(
+    backend: ModuleType, options: dict[str, Any], dtype: npt.DTypeLike, n: int
+) -> None:
+    def tiny(shape: tuple[int, ...], seed: int) -> Any:
+        """Data whose products underflow to +0 and -0; a sum of -0 becomes +0 where +0 is added."""
+        return np.asarray(np.sign(numbers(shape, dtype, seed)) * np.sqrt(np.finfo(dtype).tiny) * 1e-10, dtype)
+
+    def special_once(shape: tuple[int, ...], seed: int) -> Any:
+        x = numbers(shape, dtype, seed)
+        x[3] = specials(shape[1:], dtype, seed)
+        return x
+
+    x_shape, weight_shape = (n, 8, 4, 4), (8, 8, 3, 3)
+    y_shape = reference.conv2d_forward(full(*x_shape), full(*weight_shape), **options).shape
+    for values in (tiny, special_once):
+        x, weight, dy = values(x_shape, 1), values(weight_shape, 2), values(y_shape, 3)
+        others = tiny if values is tiny else lambda shape, seed: numbers(shape, dtype, seed)
+        assert_op(backend, "conv2d_forward", x, others(weight_shape, 4), numbers(8, dtype, 5), **options)
+        assert_op(backend, "conv2d_forward", others(x_shape, 6), weight, numbers(8, dtype, 7), **options)
+        assert_op(backend, "conv2d_backward_data", dy, others(weight_shape, 8), x_shape, **options)
+        assert_op(backend, "conv2d_backward_data", others(y_shape, 9), weight, x_shape, **options)
+        assert_op(backend, "conv2d_backward_weights", dy, others(x_shape, 10), weight_shape, **options)
+        assert_op(backend, "conv2d_backward_weights", others(y_shape, 11), x, weight_shape, **options)
 
 
 def test_padding_takes_part_as_zero(backend: ModuleType) -> None:

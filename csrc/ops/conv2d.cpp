@@ -6,6 +6,7 @@
 #include "lane_sum.h"
 #include "ops/depthwise_weights.h"
 #include "ops/gemm_core.h"
+#include "ops/image_lanes.h"
 #include "ops/shifted_rows.h"
 
 // Forward and backward-data are one computation, a lattice convolution: out[n, m, a, b] is the dot product over
@@ -19,23 +20,6 @@
 
 namespace nnlite {
 namespace {
-
-// One axis of a lattice: taps at positions o * step + d[i].
-struct Axis {
-  int64_t taps, step;
-  const int64_t* d;
-  int64_t least, greatest;  // of d
-  int64_t size;             // of the source
-};
-
-Axis make_axis(int64_t taps, int64_t step, const int64_t* d, int64_t size) {
-  Axis axis{taps, step, d, 0, 0, size};
-  for (int64_t i = 0; i < taps; ++i) {
-    axis.least = i ? std::min(axis.least, d[i]) : d[i];
-    axis.greatest = i ? std::max(axis.greatest, d[i]) : d[i];
-  }
-  return axis;
-}
 
 // A window: the part of a source that a piece of work needs, laid out [image][channel][column plane][row residue][row]
 // [column], the border written out as +0. Rows are sorted by their residue modulo the step, so that the source rows of
@@ -225,25 +209,6 @@ struct Upcoming {
   int64_t distance = 0, planes = 0, length = 0, asked = 0;
 };
 
-// Where the lattice's results go: out[n, m, a * step_h + first_h, b * step_w + first_w], m counted from `out`.
-template <class T>
-struct Lattice {
-  T* out;
-  int64_t image, channel, width;  // distances in elements: between images, channels and rows
-  int64_t step_h, step_w, first_h, first_w;
-  int64_t a, b;  // its size
-
-  T* at(int64_t n, int64_t m, int64_t pixel) const {
-    const int64_t row = pixel / b, column = pixel % b;
-    return out + n * image + m * channel + (row * step_h + first_h) * width + column * step_w + first_w;
-  }
-  Lattice from_channel(int64_t m) const {
-    Lattice lattice = *this;
-    lattice.out += m * channel;
-    return lattice;
-  }
-};
-
 // Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
 struct Pieces {
   // Bands of a multiple of `whole` rows, if they have so many.
@@ -314,7 +279,11 @@ constexpr int64_t kPackedBytes = 320 << 10;
 constexpr int64_t kRollingBytes = 32 << 10;  // of one channel
 constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of filters in L1
 constexpr int64_t kMostPhases = 16;          // of a plane at a time
-constexpr int64_t kGrainWork = 1 << 20;      // multiply-adds that take about 10 us
+constexpr int64_t kLongSum = 64, kMostProducts = 1 << 18;
+constexpr int64_t kLanesBytes = 16 << 20;
+constexpr int64_t kLaneSumsBytes = 2 << 20;
+constexpr double kMostInside = 0.955;    // on 32 x 32 with 3 x 3 it is 0.959
+constexpr int64_t kGrainWork = 1 << 20;  // multiply-adds that take about 10 us
 
 // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
 Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
@@ -697,10 +666,9 @@ Upcoming<T> upcoming(const LatticeConvolution<T>& convolution, const Pieces& pie
 
 // A convolution on one lattice, whose results are an image as it lies in memory.
 template <class T>
-void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
-                         const T* filters, const T* bias, const Lattice<T>& lattice) {
+void full_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
+                      const T* filters, const T* bias, const Lattice<T>& lattice) {
   const int64_t pixels = lattice.a * lattice.b;
-  if (n == 0 || m == 0 || pixels == 0) return;
   if (is_small<T>(m, pixels)) {
     return small_image_convolution(n, m, channels, h, w, source, source_image, filters, bias, lattice);
   }
@@ -726,6 +694,98 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
       }
     }
   });
+}
+
+// Whether image_lanes.h serves: there are images enough, and sums so long that turning images into lanes and back is
+// little beside them, but neither windows, nor results, nor the lists of products are large.
+template <class T>
+bool lanes_serve(int64_t n, int64_t channels, int64_t taps, int64_t plane, int64_t out_plane) {
+  const int64_t bytes = std::max(channels * plane, out_plane) * kLanes<T> * static_cast<int64_t>(sizeof(T));
+  return n >= kLanes<T> && channels * taps >= kLongSum && channels * taps * taps <= kMostProducts &&
+         bytes <= kLanesBytes;
+}
+
+// The lattices of a convolution by image_lanes.h, some groups of images at a time: all threads turn their sources, then
+// each draws bands and panels of filters. in_full(first, count) computes those images in full: those left over, those
+// of a group that has a sum of -0, and all of them where filters are not finite.
+template <class T, class InFull>
+void lanes_convolution(int64_t n, int64_t m, int64_t channels, int64_t plane, const T* source, int64_t source_image,
+                       std::deque<LatticeLanes<T>>& lattices, const Parts& bands, const Lattice<T>& out, int64_t height,
+                       int64_t taps, InFull in_full) {
+  constexpr int W = kLanes<T>;
+  for (LatticeLanes<T>& lattice : lattices) {
+    if (!lattice.pack()) return in_full(0, n);
+  }
+  const int64_t groups = n / W, together = std::min<int64_t>(groups, num_threads());
+  const int64_t window_size = channels * plane * W, work = W * m * channels * taps * out.a * out.b;  // of a group
+  const int64_t band_pixels = bands.size(0) * out.step_h * out.width;
+  const Parts panels(m, kLaneRows);
+  const Scratch<T> windows(together * window_size);
+  const Scratch<uint8_t> again(groups);
+  std::fill_n(again.get(), groups, uint8_t{0});
+  for (int64_t first = 0; first < groups; first += together) {
+    const int64_t count = std::min(together, groups - first);
+    parallel_for(0, count * channels, std::max<int64_t>(1, (1 << 15) / (plane * W)), [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end;) {
+        const int64_t group = i / channels, next = std::min(end, (group + 1) * channels);
+        fill_lanes(source + (first + group) * W * source_image, source_image, plane, i - group * channels,
+                   next - group * channels, windows.get() + group * window_size);
+        i = next;
+      }
+    });
+    const int64_t most = kLaneSumsBytes / (band_pixels * W * static_cast<int64_t>(sizeof(T)));
+    const int64_t rows = std::min(most, divide_channels(m, count * bands.count, count * work).size(0));
+    const Parts divisions(panels.count, std::max<int64_t>(1, rows / kLaneRows));
+    const int64_t items = count * bands.count * divisions.count;
+    parallel_for(0, items, std::max<int64_t>(1, items * kGrainWork / (count * work)), [&](int64_t begin, int64_t end) {
+      const Scratch<T> sums(divisions.size(0) * kLaneRows * band_pixels * W);
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t division = i % divisions.count, band = i / divisions.count % bands.count;
+        const int64_t group = i / divisions.count / bands.count;
+        const int64_t begin_panel = divisions.first(division), end_panel = begin_panel + divisions.size(division);
+        const int64_t row = panels.first(begin_panel);
+        const int64_t rows = panels.first(end_panel - 1) + panels.size(end_panel - 1) - row;
+        const int64_t top = bands.first(band) * out.step_h;
+        const int64_t pixels = std::min(bands.size(band) * out.step_h, height - top) * out.width;
+        bool negative_zero = false;
+        for (const LatticeLanes<T>& lattice : lattices) {
+          negative_zero |=
+              lattice.run(windows.get() + group * window_size, band, begin_panel, end_panel, sums.get(), pixels);
+        }
+        write_lanes(sums.get(), rows, pixels,
+                    out.out + (first + group) * W * out.image + row * out.channel + top * out.width, out.image,
+                    out.channel);
+        if (negative_zero) __atomic_store_n(&again[first + group], uint8_t{1}, __ATOMIC_RELAXED);
+      }
+    });
+  }
+  for (int64_t group = 0; group < groups; ++group) {
+    if (again[group]) in_full(group * W, W);
+  }
+  if (n % W) in_full(groups * W, n % W);
+}
+
+// A convolution on one lattice, whose results are an image as it lies in memory: in lanes where there is padding to
+// leave out, or where rows are not read in whole vectors otherwise.
+template <class T>
+void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
+                         const T* filters, const T* bias, const Lattice<T>& lattice) {
+  if (n * m * lattice.a * lattice.b == 0) return;
+  const auto in_full = [&](int64_t first, int64_t count) {
+    Lattice<T> part = lattice;
+    part.out += first * lattice.image;
+    full_convolution(count, m, channels, h, w, source + first * source_image, source_image, filters, bias, part);
+  };
+  const int64_t plane = h.size * w.size, taps = h.taps * w.taps;
+  const bool single = single_pixels(h, w, lattice.a, lattice.b);
+  const bool gains = single ? is_small<T>(m, plane)
+                            : h.step > 1 || w.step > 1 || lattice.b % kLanes<T> != 0 ||
+                                  share_inside(h, lattice.a) * share_inside(w, lattice.b) < kMostInside;
+  if (!gains || !lanes_serve<T>(n, channels, taps, plane, lattice.a * lattice.b)) return in_full(0, n);
+  const Parts bands = lane_bands<T>(channels, h, w, lattice.a);
+  std::deque<LatticeLanes<T>> lanes;
+  lanes.emplace_back(channels, h, w, m, filters, bias, lattice, bands);
+  lanes_convolution(n, m, channels, plane, source, source_image, lanes, bands, lattice, lattice.a, taps, in_full);
 }
 
 template <class T>
@@ -966,6 +1026,30 @@ void strided_rows_of_dx(const Conv2dSize& size, const T* dy, const T* weight, T*
 }
 
 template <class T>
+void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
+  const int64_t channels = size.c / size.groups, m = size.k / size.groups;
+  const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
+  if (!is_small<T>(channels, ceil_div(size.h, phases_h) * ceil_div(size.w, phases_w))) {
+    // Strides are small, or there are many residues: then not all of them are kept at a time.
+    const int64_t together = std::max<int64_t>(1, kMostPhases / phases_w);
+    for (int64_t ph = 0; ph < phases_h; ph += together) {
+      strided_rows_of_dx(size, dy, weight, dx, ph, std::min(together, phases_h - ph));
+    }
+    return;
+  }
+  for (int64_t ph = 0; ph < phases_h; ++ph) {
+    for (int64_t pw = 0; pw < phases_w; ++pw) {
+      const Phase<T> phase(size, weight, dx, ph, pw);
+      for (int64_t g = 0; g < size.groups; ++g) {
+        small_image_convolution(size.n, channels, m, phase.h, phase.w, dy + g * m * size.out_h * size.out_w,
+                                size.k * size.out_h * size.out_w, phase.group_filters(size, g),
+                                static_cast<T*>(nullptr), phase.lattice.from_channel(g * channels));
+      }
+    }
+  }
+}
+
+template <class T>
 void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
   const int64_t channels = size.c / size.groups, m = size.k / size.groups;
   const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
@@ -974,24 +1058,33 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
     return backward_data_of_planes(size, dy, weight, dx);
   }
   const bool strided = phases_h * phases_w > 1;
-  if (strided && !is_small<T>(channels, ceil_div(size.h, phases_h) * ceil_div(size.w, phases_w))) {
-    // Strides are small, or there are many residues: then not all of them are kept at a time.
-    const int64_t together = std::max<int64_t>(1, kMostPhases / phases_w);
-    for (int64_t ph = 0; ph < phases_h; ph += together) {
-      strided_rows_of_dx(size, dy, weight, dx, ph, std::min(together, phases_h - ph));
+  const int64_t out_plane = size.out_h * size.out_w;
+  const int64_t taps = ceil_div(size.r * size.s, phases_h * phases_w);  // of a residue
+  if (strided && size.groups == 1 && lanes_serve<T>(size.n, m, taps, out_plane, size.h * size.w)) {
+    std::deque<Phase<T>> phases;
+    std::deque<LatticeLanes<T>> lanes;
+    for (int64_t ph = 0; ph < phases_h; ++ph) {
+      for (int64_t pw = 0; pw < phases_w; ++pw) phases.emplace_back(size, weight, dx, ph, pw);
     }
+    const Phase<T>& largest = phases.front();  // in rows and columns
+    const Parts bands = lane_bands<T>(m, largest.h, largest.w, largest.lattice.a);
+    for (const Phase<T>& phase : phases) {
+      lanes.emplace_back(m, phase.h, phase.w, channels, phase.filters.get(), nullptr, phase.lattice, bands);
+    }
+    lanes_convolution(size.n, channels, m, out_plane, dy, size.k * out_plane, lanes, bands, largest.lattice, size.h,
+                      size.r * size.s, [&](int64_t first, int64_t count) {
+                        Conv2dSize part = size;
+                        part.n = count;
+                        strided_backward_data(part, dy + first * size.k * out_plane, weight,
+                                              dx + first * size.c * size.h * size.w);
+                      });
     return;
   }
-  const auto convolution = strided ? small_image_convolution<T> : lattice_convolution<T>;
-  for (int64_t ph = 0; ph < phases_h; ++ph) {
-    for (int64_t pw = 0; pw < phases_w; ++pw) {
-      const Phase<T> phase(size, weight, dx, ph, pw);
-      for (int64_t g = 0; g < size.groups; ++g) {
-        convolution(size.n, channels, m, phase.h, phase.w, dy + g * m * size.out_h * size.out_w,
-                    size.k * size.out_h * size.out_w, phase.group_filters(size, g), nullptr,
-                    phase.lattice.from_channel(g * channels));
-      }
-    }
+  if (strided) return strided_backward_data(size, dy, weight, dx);
+  const Phase<T> phase(size, weight, dx, 0, 0);
+  for (int64_t g = 0; g < size.groups; ++g) {
+    lattice_convolution<T>(size.n, channels, m, phase.h, phase.w, dy + g * m * out_plane, size.k * out_plane,
+                           phase.group_filters(size, g), nullptr, phase.lattice.from_channel(g * channels));
   }
 }
 
@@ -1009,8 +1102,12 @@ constexpr int tap_rows(int vectors) { return vectors == 1 ? 9 : 6; }
 constexpr int64_t kPreparedBytes = 1 << 20;
 constexpr int64_t kSmallBytes = 64 << 10;
 
+constexpr int64_t kManyChannels = 4;
+constexpr double kMostRowsInside = 0.975;  // on 28 x 28 with 3 x 3 it is 0.976
+
 struct PixelRun {
   int64_t from, length;  // place of its first pixel in the window
+  uint64_t outside;      // bit r: tap row r of it lies in the padding and is left out
 };
 
 // What will be prepared next, asked for in equal parts.
@@ -1038,16 +1135,29 @@ struct Prepared {
   NextBlock<T>* next = nullptr;
 };
 
-// totals[i][...] += Σ over a block's pixels of x[tap i] * dy. Taps come in runs of Run that follow one another in
-// memory.
+// What a tile of taps adds to: runs of taps that follow one another in memory, `apart` taps from each other. Of pixels
+// outside any of `rows` nothing is added.
+template <class T>
+struct TapTile {
+  const int64_t* taps;
+  T* totals;
+  int64_t ld, apart;
+  uint64_t rows;
+};
+
+// totals[i][...] += Σ over a block's pixels of x[tap i] * dy.
 template <class T, int Rows, int NV, int Run>
-void tap_kernel(const Prepared<T>& block, const T* dy, const int64_t* taps, T* totals, int64_t ld, bool first) {
+void tap_kernel(const Prepared<T>& block, const T* dy, const TapTile<T>& tile, bool first) {
   constexpr int W = kLanes<T>;
   Vec<T> acc[Rows][NV] = {};
   const T* x[Rows / Run];
-  for (int i = 0; i < Rows / Run; ++i) x[i] = block.window + taps[i * Run];
+  for (int i = 0; i < Rows / Run; ++i) x[i] = block.window + tile.taps[i * tile.apart];
   for (int64_t q = 0; q < block.run_count; ++q) {
     if (block.next) block.next->ask();
+    if (block.runs[q].outside & tile.rows) {
+      dy += block.runs[q].length * NV * W;
+      continue;
+    }
     const int64_t end = block.runs[q].from + block.runs[q].length;
     for (int64_t p = block.runs[q].from; p < end; ++p) {
       Vec<T> d[NV];
@@ -1066,14 +1176,14 @@ void tap_kernel(const Prepared<T>& block, const T* dy, const int64_t* taps, T* t
   for (int i = 0; i < Rows; ++i) {
 #pragma GCC unroll 4
     for (int v = 0; v < NV; ++v) {
-      T* const total = totals + i * ld + v * W;
+      T* const total = tile.totals + (i / Run * tile.apart + i % Run) * tile.ld + v * W;
       store(total, first ? acc[i][v] : load(total) + acc[i][v]);
     }
   }
 }
 
 template <class T>
-using TapKernel = void (*)(const Prepared<T>&, const T*, const int64_t*, T*, int64_t, bool);
+using TapKernel = void (*)(const Prepared<T>&, const T*, const TapTile<T>&, bool);
 
 // The kernel for `runs` runs of taps.
 template <class T, int Run, int NV, int Runs = tap_rows(NV) / Run>
@@ -1092,8 +1202,11 @@ TapKernel<T> tap_kernel_for_vectors(int64_t runs, int64_t vectors) {
   return tap_kernel_for<T, Run, NV>(runs);
 }
 
+// Where `leaves_out`, products with the rows of the padding are left out, in blocks of finite dy; for the bits that is
+// as in image_lanes.h.
 template <class T, int Run>
-void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy, const T* x, T* dweight) {
+void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy, const T* x, T* dweight,
+                            bool leaves_out) {
   constexpr int W = kLanes<T>;
   const int64_t channels = size.c / size.groups, m = size.k / size.groups, k = channels * size.r * size.s;
   const int64_t out_plane = size.out_h * size.out_w, pixels = size.n * out_plane, wide = ceil_div(m, W) * W;
@@ -1115,6 +1228,9 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
   const int64_t images = std::min(size.n, ceil_div(kBlock - 1, out_plane) + 1);
   const int64_t window_size = in_place ? 1 : images * layout.image + W, dy_size = std::min(kBlock, pixels) * wide;
   const Parts groups(wide / W, kTapVectors);
+  // A tile's taps are of one row and several channels where rows are left out.
+  const int64_t sets = leaves_out ? size.r * size.s / Run : 1, set_runs = k / Run / sets;
+  const int64_t apart = leaves_out ? size.r * size.s : Run;
 
   // Calls f(n, inside, length, a0, a1) for the images n of block b: of each its pixels [inside, inside + length), which
   // lie in rows a0 to a1.
@@ -1131,14 +1247,19 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     const int64_t all = std::min(kBlock, pixels - b * kBlock);
     each_image(b, [&](int64_t n, int64_t inside, int64_t length, int64_t a0, int64_t a1) {
       if (in_place) {
-        runs[run_count++] = {n * size.c * out_plane + inside, length};
+        runs[run_count++] = {n * size.c * out_plane + inside, length, 0};
       } else {
         const int64_t base = filled++ * layout.image;
         layout.fill(x + n * size.c * size.h * size.w, a0, a1 - a0 + 1, window + base);
         for (int64_t q = inside; q < inside + length;) {
           const int64_t a = q / size.out_w, column = q % size.out_w,
                         run = std::min(inside + length - q, size.out_w - column);
-          runs[run_count++] = {base + layout.pixel(a - a0, column), run};
+          uint64_t outside = 0;
+          for (int64_t i = 0; leaves_out && i < h.taps; ++i) {
+            const int64_t row = a * h.step + h.d[i];
+            if (row < 0 || row >= h.size) outside |= uint64_t{1} << i;
+          }
+          runs[run_count++] = {base + layout.pixel(a - a0, column), run, outside};
           q += run;
         }
       }
@@ -1149,6 +1270,9 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
       }
       before += length;
     });
+    if (leaves_out && !all_finite(columns, all * wide)) {
+      for (int64_t q = 0; q < run_count; ++q) runs[q].outside = 0;
+    }
     return Prepared<T>{in_place ? x : window, runs, run_count, columns, all};
   };
   // What prepare will read for block b, at most 2 * images of them; returns how many lines they are.
@@ -1162,18 +1286,19 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     });
     return lines;
   };
-  // Adds `count` blocks in order to the tiles of taps [begin, end) * Run and column group g.
-  const auto add = [&](const Prepared<T>* prepared, int64_t count, int64_t g, int64_t begin, int64_t end, T* to,
-                       bool first) {
+  // Adds `count` blocks in order to the tiles of runs [begin, end) of a set and column group g.
+  const auto add = [&](const Prepared<T>* prepared, int64_t count, int64_t g, int64_t set, int64_t begin, int64_t end,
+                       T* to, bool first) {
     const int64_t o = groups.first(g) * W, vectors = groups.size(g);
     const Parts tiles(end - begin, tap_rows(static_cast<int>(vectors)) / Run);
     for (int64_t i = 0; i < tiles.count; ++i) {
       check_interrupt();
-      const int64_t tap = (begin + tiles.first(i)) * Run;
+      const int64_t tap = set * Run + (begin + tiles.first(i)) * apart;
+      const TapTile<T> tile{taps.get() + tap, to + tap * wide + o, wide, apart,
+                            leaves_out ? uint64_t{1} << set * Run / size.s : 0};
       const TapKernel<T> kernel = tap_kernel_for_vectors<T, Run>(tiles.size(i), vectors);
       for (int64_t b = 0; b < count; ++b) {
-        kernel(prepared[b], prepared[b].dy + o * prepared[b].pixels, taps.get() + tap, to + tap * wide + o, wide,
-               first && b == 0);
+        kernel(prepared[b], prepared[b].dy + o * prepared[b].pixels, tile, first && b == 0);
       }
     }
   };
@@ -1199,7 +1324,10 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
             next.part = ceil_div(next.lines, std::max<int64_t>(1, k / tap_rows(1)) * groups.count * prepared.run_count);
             prepared.next = &next;
           }
-          for (int64_t g = 0; g < groups.count; ++g) add(&prepared, 1, g, 0, k / Run, sums.get() + b * k * wide, true);
+          for (int64_t g = 0; g < groups.count; ++g) {
+            for (int64_t set = 0; set < sets; ++set)
+              add(&prepared, 1, g, set, 0, set_runs, sums.get() + b * k * wide, true);
+          }
         }
       });
       parallel_for(0, k * wide, 1 << 14, [&](int64_t begin, int64_t end) {
@@ -1221,7 +1349,7 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
     const Scratch<T> windows(together * window_size), columns(together * dy_size);
     const Scratch<PixelRun> runs(together * kBlock);
     const Scratch<Prepared<T>> prepared(together);
-    const Parts tap_runs(k / Run, 4 * tap_rows(1) / Run);
+    const Parts tap_runs(set_runs, 4 * tap_rows(1) / Run);
     for (int64_t first = 0; first < blocks; first += together) {
       const int64_t count = std::min(together, blocks - first);
       parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
@@ -1230,13 +1358,17 @@ void backward_weights_group(const Conv2dSize& size, Axis h, Axis w, const T* dy,
               prepare(first + b, windows.get() + b * window_size, columns.get() + b * dy_size, runs.get() + b * kBlock);
         }
       });
-      parallel_for(0, groups.count * tap_runs.count, 1, [&](int64_t begin, int64_t end) {
+      parallel_for(0, groups.count * sets * tap_runs.count, 1, [&](int64_t begin, int64_t end) {
         for (int64_t t = begin; t < end; ++t) {
-          const int64_t i = t % tap_runs.count, tap = tap_runs.first(i);
-          add(prepared.get(), count, t / tap_runs.count, tap, tap + tap_runs.size(i), totals.get(), first == 0);
+          const int64_t i = t % tap_runs.count, set = t / tap_runs.count % sets, g = t / tap_runs.count / sets;
+          const int64_t run = tap_runs.first(i);
+          add(prepared.get(), count, g, set, run, run + tap_runs.size(i), totals.get(), first == 0);
         }
       });
     }
+  }
+  if (leaves_out && has_negative_zero(totals.get(), k * wide)) {
+    return backward_weights_group<T, Run>(size, h, w, dy, x, dweight, false);
   }
   parallel_for(0, k, std::max<int64_t>(8 * W, (1 << 14) / m), [&](int64_t begin, int64_t end) {
     pack_transposed(totals.get() + begin * wide, wide, end - begin, m, dweight + begin, k, end - begin);
@@ -1259,8 +1391,10 @@ void backward_weights(const Conv2dSize& size, const T* dy, const T* x, T* dweigh
     const auto group = plain && size.s == 3   ? backward_weights_group<T, 3>
                        : plain && size.s == 5 ? backward_weights_group<T, 5>
                                               : backward_weights_group<T, 1>;
+    const bool leaves_out =
+        plain && channels >= kManyChannels && size.r <= 64 && share_inside(h, size.out_h) < kMostRowsInside;
     group(size, h, w, dy + g * m * size.out_h * size.out_w, x + g * channels * size.h * size.w,
-          dweight + g * m * channels * size.r * size.s);
+          dweight + g * m * channels * size.r * size.s, leaves_out);
   }
 }
 
