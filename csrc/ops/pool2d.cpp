@@ -544,6 +544,128 @@ bool max_backward_of_fours(const T* dy, const int32_t* index, int64_t planes, Wi
   return true;
 }
 
+// Windows of 3 x 3 at steps of 2, the other usual ones, are read where they lie as well.
+bool are_nines(WindowAxis h, WindowAxis w) {
+  const auto threes = [](WindowAxis a) { return a.kernel == 3 && a.stride == 2 && a.dilation == 1; };
+  return threes(h) && threes(w) && h.padding == w.padding;
+}
+
+// Calls f with the padding, 0 or 1, as a constant.
+template <class F>
+void with_padding(WindowAxis w, F f) {
+  if (w.padding == 0) return f([] { return 0; });
+  f([] { return 1; });
+}
+
+// The three taps in a row of windows i, i + 1, ...: two share out whole vectors of the row, the third is one of them
+// moved by a window.
+template <class T, class Padding>
+void load_threes(const T* row, int64_t i, Padding padding, T border, Vec<T>* tap) {
+  constexpr int W = kLanes<T>;
+  Vec<T> even, odd;
+  load_apart(row + 2 * i, even, odd);
+  if constexpr (padding() == 0) {
+    tap[0] = even;
+    tap[1] = odd;
+    tap[2] = pick_lanes<T>(even, broadcast(row[2 * (i + W)]), [](int lane) { return lane + 1; });
+  } else {
+    tap[0] = pick_lanes<T>(broadcast(i > 0 ? row[2 * i - 1] : border), odd, [](int lane) { return lane + W - 1; });
+    tap[1] = even;
+    tap[2] = odd;
+  }
+}
+
+// Calls f(threes, first, last, i, ow, room) for windows ow, ow + 1, ... of a row, where the result of the first is
+// element i and `room` elements may be written. Of the windows' rows [first, last) lie in the plane; threes(r, tap)
+// loads the taps in row r.
+template <class T, class F>
+void each_nine(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T border, F f) {
+  constexpr int W = kLanes<T>;
+  with_padding(w, [=](auto padding) {
+    const int64_t reach = 2 * (ceil_div(w.windows, W) * W) + 1;
+    // A row is copied where vectors would leave the array, or where the last window needs a border.
+    const T* const end_of_x = w.element(w.windows - 1, 2) < w.size ? x + planes * h.size * w.size : x;
+    parallel_for(0, planes * h.windows, row_grain(2 * w.size), [=](int64_t begin, int64_t end) {
+      const Scratch<T> copies(3 * reach);
+      std::fill_n(copies.get(), 3 * reach, border);
+      int64_t plane = begin / h.windows, oh = begin % h.windows;
+      for (int64_t i = begin * w.windows; i < end * w.windows; i += w.windows) {
+        const int64_t top = h.element(oh, 0), first = std::max<int64_t>(0, -top),
+                      last = std::min<int64_t>(3, h.size - top);
+        const T* row = x + (plane * h.size + top) * w.size;
+        int64_t step = w.size;
+        if (end_of_x - (row + (last - 1) * step) < reach) {
+          for (int64_t r = first; r < last; ++r) std::copy_n(row + r * step, w.size, copies.get() + r * reach);
+          row = copies.get();
+          step = reach;
+        }
+        for (int64_t ow = 0; ow < w.windows; ow += W) {
+          const auto threes = [=](int64_t r, Vec<T>* tap) { load_threes(row + r * step, ow, padding, border, tap); };
+          f(threes, first, last, i + ow, ow, end * w.windows - i - ow);
+        }
+        if (++oh == h.windows) {
+          oh = 0;
+          ++plane;
+        }
+      }
+    });
+  });
+}
+
+template <class T>
+void max_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+  const T least = static_cast<T>(-__builtin_inf());
+  each_nine(x, planes, h, w, least, [=](auto threes, int64_t first, int64_t last, int64_t i, int64_t ow, int64_t room) {
+    // The maximum of a row, and that of the rows, are the first greatest of the first greatest.
+    const auto max_of_row = [&](int64_t r, TapVec<T>& winner) {
+      Vec<T> tap[3];
+      threes(r, tap);
+      winner = TapVec<T>{};
+      if (ow == 0) winner[0] = w.padding;
+      for (int32_t s = 1; s < 3; ++s) {
+        const TapVec<T> won = wins<T>(tap[s], tap[0]);
+        tap[0] = won ? tap[s] : tap[0];
+        winner = won ? TapVec<T>{} + s : winner;
+      }
+      winner += static_cast<int32_t>(3 * r);
+      return tap[0];
+    };
+    TapVec<T> winner, next_winner;
+    Vec<T> best = max_of_row(first, winner);
+    for (int64_t r = first + 1; r < last; ++r) {
+      const Vec<T> next = max_of_row(r, next_winner);
+      const TapVec<T> won = wins<T>(next, best);
+      best = won ? next : best;
+      winner = won ? next_winner : winner;
+    }
+    if (room >= kLanes<T>) {
+      store(y + i, best);
+      store_taps<T>(index + i, winner);
+    } else {
+      spread(best, room, 1, y + i);
+      spread(winner, room, 1, index + i);
+    }
+  });
+}
+
+template <class T>
+void avg_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
+  each_nine(x, planes, h, w, T(0), [=](auto threes, int64_t first, int64_t last, int64_t i, int64_t, int64_t room) {
+    Vec<T> sum = {};
+    for (int64_t r = first; r < last; ++r) {
+      Vec<T> tap[3];
+      threes(r, tap);
+      sum = sum + tap[0] + tap[1] + tap[2];
+    }
+    sum = sum / T(9);
+    if (room >= kLanes<T>) {
+      store(y + i, sum);
+    } else {
+      spread(sum, room, 1, y + i);
+    }
+  });
+}
+
 Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
   return Bands(planes, h.windows, std::min(h.stride, h.size) * w.size);
 }
@@ -551,6 +673,7 @@ Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
 template <class T>
 void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
   if (are_fours(h, w)) return max_forward_of_fours(x, planes, h, w, y, index);
+  if (are_nines(h, w)) return max_forward_of_nines(x, planes, h, w, y, index);
   if (over_planes(w)) return max_forward_over_planes(x, planes, h, w, y, index);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
@@ -577,6 +700,7 @@ void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
       std::memcpy(y + i, &mean, sizeof mean);
     });
   }
+  if (are_nines(h, w)) return avg_forward_of_nines(x, planes, h, w, y);
   if (over_planes(w)) return avg_forward_over_planes(x, planes, h, w, y);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
