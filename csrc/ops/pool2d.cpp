@@ -53,13 +53,25 @@ class Bands {
 
 // These three copy whole vectors if the array with the row goes on for `room` elements: what is written behind a row is
 // written again with the next one. Scratch memory has the room.
-template <class T>
-void copy_row(const T* from, int64_t n, int64_t room, T* to) {
+struct Same {
+  template <class V>
+  V operator()(V v) const {
+    return v;
+  }
+};
+template <class T, class Take = Same>
+void copy_row(const T* from, int64_t n, int64_t room, T* to, Take take = {}) {
+  typedef T V __attribute__((vector_size(kVecBytes)));
   constexpr int W = kVecBytes / static_cast<int>(sizeof(T));
   if (room >= n + W) {
-    for (int64_t i = 0; i < n; i += W) std::memcpy(to + i, from + i, kVecBytes);
+    for (int64_t i = 0; i < n; i += W) {
+      V v;
+      std::memcpy(&v, from + i, sizeof v);
+      v = take(v);
+      std::memcpy(to + i, &v, sizeof v);
+    }
   } else {
-    std::copy_n(from, n, to);
+    for (int64_t i = 0; i < n; ++i) to[i] = take(from[i]);
   }
 }
 
@@ -754,12 +766,10 @@ class Neighbours {
   int64_t room() const { return room_; }
   int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
   int64_t place(int64_t plane, int64_t row) const { return (plane * height_ + row) * pitch_; }
-  // Of place(0, 0), all rows around included.
-  int64_t windows(Band b) const { return place(b.planes - 1, b.rows + down.before + down.after); }
 
   // Copies what belongs to the windows around a band, with a border around it. see(row, n) is shown all of it.
-  template <class T, class See>
-  void read(const T* from, Band b, T border, T* to, See see) const {
+  template <class T, class See, class Take = Same>
+  void read(const T* from, Band b, T border, T* to, See see, Take take = {}) const {
     const T* const end = from + bands.planes * h_.windows * w_.windows;
     const int64_t rows = b.rows + down.before + down.after, top = b.row - down.before, n = w_.windows;
     const int64_t first = std::max<int64_t>(0, -top), last = std::min(rows, h_.windows - top);
@@ -767,7 +777,7 @@ class Neighbours {
       const T* row = from + ((b.plane + k) * h_.windows + top + first) * n;
       see(row, (last - first) * n);
       T* line = to + place(k, first) + across.before;
-      for (int64_t i = first; i < last; ++i, row += n, line += pitch_) copy_row(row, n, end - row, line);
+      for (int64_t i = first; i < last; ++i, row += n, line += pitch_) copy_row(row, n, end - row, line, take);
       write_border(to + place(k, 0), rows, pitch_, first, last, across.before, across.before + n, border);
     }
   }
@@ -824,6 +834,64 @@ class Neighbours {
   int64_t height_, pitch_, room_;
 };
 
+// A window over an element, and the tap that lies on it.
+struct Over {
+  int64_t place;
+  int32_t tap;
+};
+
+// Writes `pairs` pairs of rows of elements under windows of 3 x 3 at steps of 2, whole vectors from column 2 * start to
+// the left: what they write behind a row is written again. Every second row and column lies under one window, those
+// between under two: sum(windows...) of the windows over an element, in ascending order, is asked for a vector of
+// elements. `place` is that of the window above and left of the first four elements.
+template <class Padding, class T, class F>
+__attribute__((noinline)) void write_pairs(Padding padding, T* to, int64_t size, int64_t pairs, int64_t start,
+                                           int64_t place, int64_t pitch, F sum) {
+  constexpr int kOne = 1 - padding();
+  for (; pairs > 0; --pairs, to += 2 * size, place += pitch) {
+    for (int64_t v = start; v >= 0; v -= kLanes<T>) {
+      const int64_t ul = place + v, ur = ul + 1, ll = ul + pitch, lr = ll + 1;
+      const Vec<T> one = sum(Over{kOne ? lr : ul, 4});
+      const Vec<T> across = kOne ? sum(Over{ll, 5}, Over{lr, 3}) : sum(Over{ul, 5}, Over{ur, 3});
+      const Vec<T> down = kOne ? sum(Over{ur, 7}, Over{lr, 1}) : sum(Over{ul, 7}, Over{ll, 1});
+      const Vec<T> both = sum(Over{ul, 8}, Over{ur, 6}, Over{ll, 2}, Over{lr, 0});
+      store_together<T>(to + 2 * v, kOne ? both : one, kOne ? down : across);
+      store_together<T>(to + size + 2 * v, kOne ? across : down, kOne ? one : both);
+    }
+  }
+}
+
+// Elements in no window are +0.
+template <class T, class F>
+void write_nines(const Neighbours& at, Band b, WindowAxis h, WindowAxis w, T* x, F sum) {
+  constexpr int W = kLanes<T>;
+  const int64_t size = w.size, pitch = at.place(0, 1), last = std::min(h.size, 2 * (b.row + b.rows));
+  const int64_t used = std::min(size, w.element(w.windows - 1, 3)), under = h.element(h.windows - 1, 3);
+  const int64_t start = (used - 1) / (2 * W) * W, reach = 2 * (start + W);
+  T* const first = x + (b.plane * h.size + 2 * b.row) * size;
+  T* const end = x + ((b.plane + b.planes - 1) * h.size + last) * size;
+  const Scratch<T> pair(2 * reach);
+  with_padding(w, [&](auto padding) {
+    for (int64_t k = 0; k < b.planes; ++k) {
+      T* to = first + k * h.size * size;
+      const int64_t room = end - to - size - reach, place = at.place(k, 0);
+      const int64_t whole = room < 0 ? 0 : std::min(b.rows, room / (2 * size) + 1);
+      write_pairs(padding, to, size, whole, start, place, pitch, sum);
+      to += 2 * whole * size;
+      for (int64_t a = whole; a < b.rows; ++a, to += 2 * size) {
+        write_pairs(padding, pair.get(), reach, 1, start, place + a * pitch, pitch, sum);
+        std::copy_n(pair.get(), size, to);
+        if (2 * (b.row + a) + 1 < h.size) std::copy_n(pair.get() + reach, size, to + size);
+      }
+    }
+  });
+  for (int64_t k = 0; k < b.planes; ++k) {
+    T* const rows = first + k * h.size * size;
+    for (int64_t i = 0; used < size && i < last - 2 * b.row; ++i) rows[i * size + used] = T(0);
+    if (under < last) std::fill_n(rows + (under - 2 * b.row) * size, size, T(0));
+  }
+}
+
 // The most taps over one element for which all are tried; where there are more, windows add to the elements that they
 // have chosen, one by one.
 constexpr int64_t kTried = 9;
@@ -850,7 +918,8 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
   int valid = 1;
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=, &valid](int64_t begin, int64_t end) {
-    const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
+    const bool nines = are_nines(h, w);
+    const Scratch<T> g(at.room()), sums(nines ? 1 : at.down.phases * at.across.phases * at.room());
     const Scratch<int32_t> choice(at.room());
     const auto taps = static_cast<uint32_t>(h.kernel * w.kernel);
     uint32_t wrong = 0;
@@ -861,6 +930,20 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
       at.read(index, b, int32_t{-1}, choice.get(), [&](const int32_t* row, int64_t n) {
         for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
       });
+      if (nines) {
+        write_nines(at, b, h, w, dx, [g = g.get(), index = choice.get()](auto... windows) {
+          Vec<T> sum = broadcast(T(-0.0));
+          TapVec<T> chosen = {};
+          const auto add = [&](Over window) {
+            const TapVec<T> hit = load_taps<T>(index + window.place) == window.tap;
+            sum = hit ? sum + load(g + window.place) : sum;
+            chosen |= hit;
+          };
+          (add(windows), ...);
+          return chosen ? sum : Vec<T>{};
+        });
+        continue;
+      }
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
         for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
@@ -934,17 +1017,20 @@ void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx
       return kind * T(0.25);
     });
   }
-  if (over_planes(w)) return avg_backward_over_planes(dy, planes, h, w, dx);
+  if (over_planes(w) && !are_nines(h, w)) return avg_backward_over_planes(dy, planes, h, w, dx);
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
     const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
     const Scratch<const T*> run(at.down.most() * at.across.most());
     for (int64_t i = begin; i < end; ++i) {
       const Band b = at.bands[i];
-      at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
-      with_division<T>(h.kernel * w.kernel, [&](auto divide) {
-        for (int64_t j = 0; j < at.windows(b); ++j) g[j] = divide(g[j]);
-      });
+      with_division<T>(h.kernel * w.kernel,
+                       [&](auto divide) { at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {}, divide); });
+      if (are_nines(h, w)) {
+        write_nines(at, b, h, w, dx,
+                    [g = g.get()](auto... windows) { return (broadcast(T(-0.0)) + ... + load(g + windows.place)); });
+        continue;
+      }
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
         for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
