@@ -570,9 +570,9 @@ void with_padding(WindowAxis w, F f) {
 }
 
 // The three taps in a row of windows i, i + 1, ...: two share out whole vectors of the row, the third is one of them
-// moved by a window.
+// moved by a window. The last tap lies in the plane in the lanes `inside`.
 template <class T, class Padding>
-void load_threes(const T* row, int64_t i, Padding padding, T border, Vec<T>* tap) {
+void load_threes(const T* row, int64_t i, Padding padding, TapVec<T> inside, T border, Vec<T>* tap) {
   constexpr int W = kLanes<T>;
   Vec<T> even, odd;
   load_apart(row + 2 * i, even, odd);
@@ -583,44 +583,54 @@ void load_threes(const T* row, int64_t i, Padding padding, T border, Vec<T>* tap
   } else {
     tap[0] = pick_lanes<T>(broadcast(i > 0 ? row[2 * i - 1] : border), odd, [](int lane) { return lane + W - 1; });
     tap[1] = even;
-    tap[2] = odd;
+    tap[2] = inside ? odd : broadcast(border);
   }
 }
 
-// Calls f(threes, first, last, i, ow, room) for windows ow, ow + 1, ... of a row, where the result of the first is
-// element i and `room` elements may be written. Of the windows' rows [first, last) lie in the plane; threes(r, tap)
-// loads the taps in row r.
+// Calls f(threes, first, last, i, ow, room) for `rows` rows of windows, for windows ow, ow + 1, ... of each, where the
+// result of the first window is element i, of which there are `room` more. Rows [first, last) of the windows lie in the
+// plane, the first of them at x; threes(r, tap) loads the taps in row r.
+template <class Padding, class T, class F>
+__attribute__((noinline)) void read_nines(Padding padding, const T* x, int64_t step, int64_t first, int64_t last,
+                                          WindowAxis w, T border, int64_t rows, int64_t i, int64_t room, F f) {
+  TapVec<T> lane;
+  for (int s = 0; s < kLanes<T>; ++s) lane[s] = s;
+  for (; rows > 0; --rows, x += 2 * step, i += w.windows, room -= w.windows) {
+    for (int64_t ow = 0; ow < w.windows; ow += kLanes<T>) {
+      const TapVec<T> inside = lane < static_cast<int32_t>(w.size / 2 - ow);
+      const auto threes = [=](int64_t r, Vec<T>* tap) {
+        load_threes(x + (r - first) * step, ow, padding, inside, border, tap);
+      };
+      f(threes, first, last, i + ow, ow, room - ow);
+    }
+  }
+}
+
 template <class T, class F>
 void each_nine(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T border, F f) {
-  constexpr int W = kLanes<T>;
-  with_padding(w, [=](auto padding) {
-    const int64_t reach = 2 * (ceil_div(w.windows, W) * W) + 1;
-    // A row is copied where vectors would leave the array, or where the last window needs a border.
-    const T* const end_of_x = w.element(w.windows - 1, 2) < w.size ? x + planes * h.size * w.size : x;
-    parallel_for(0, planes * h.windows, row_grain(2 * w.size), [=](int64_t begin, int64_t end) {
-      const Scratch<T> copies(3 * reach);
-      std::fill_n(copies.get(), 3 * reach, border);
-      int64_t plane = begin / h.windows, oh = begin % h.windows;
-      for (int64_t i = begin * w.windows; i < end * w.windows; i += w.windows) {
-        const int64_t top = h.element(oh, 0), first = std::max<int64_t>(0, -top),
-                      last = std::min<int64_t>(3, h.size - top);
-        const T* row = x + (plane * h.size + top) * w.size;
-        int64_t step = w.size;
-        if (end_of_x - (row + (last - 1) * step) < reach) {
-          for (int64_t r = first; r < last; ++r) std::copy_n(row + r * step, w.size, copies.get() + r * reach);
-          row = copies.get();
-          step = reach;
-        }
-        for (int64_t ow = 0; ow < w.windows; ow += W) {
-          const auto threes = [=](int64_t r, Vec<T>* tap) { load_threes(row + r * step, ow, padding, border, tap); };
-          f(threes, first, last, i + ow, ow, end * w.windows - i - ow);
-        }
-        if (++oh == h.windows) {
-          oh = 0;
-          ++plane;
-        }
-      }
-    });
+  const int64_t reach = 2 * ceil_div(w.windows, kLanes<T>) * kLanes<T> + 1, size = w.size;
+  const T* const end_of_x = x + planes * h.size * size;
+  parallel_for(0, planes * h.windows, row_grain(2 * size), [=](int64_t begin, int64_t end) {
+    const Scratch<T> copies(3 * reach);
+    std::fill_n(copies.get(), 3 * reach, border);
+    for (int64_t i = begin, rows; i < end; i += rows) {
+      const int64_t plane = i / h.windows, oh = i % h.windows, top = h.element(oh, 0);
+      const int64_t first = std::max<int64_t>(0, -top), last = std::min<int64_t>(3, h.size - top);
+      const T* const from = x + (plane * h.size + top + first) * size;
+      // All rows of windows inside the plane at once.
+      const int64_t alike = last - first < 3 ? 1 : std::min(end - i, (h.size - 3 - top) / 2 + 1);
+      const int64_t room = end_of_x - from - (last - first - 1) * size - reach;
+      const int64_t whole = room < 0 ? 0 : std::min(alike, room / (2 * size) + 1);
+      rows = std::max<int64_t>(1, whole);
+      with_padding(w, [&](auto padding) {
+        const auto read = [&](const T* row, int64_t step) {
+          read_nines(padding, row, step, first, last, w, border, rows, i * w.windows, (end - i) * w.windows, f);
+        };
+        if (whole > 0) return read(from, size);
+        for (int64_t r = 0; r < last - first; ++r) std::copy_n(from + r * size, size, copies.get() + r * reach);
+        read(copies.get(), reach);
+      });
+    }
   });
 }
 
