@@ -1,5 +1,7 @@
 #include "ops/pool2d.h"
 
+#include <functional>
+
 #include "lane_sum.h"
 #include "ops/gemm_core.h"
 #include "parallel.h"
@@ -17,8 +19,8 @@ int64_t plane_grain(int64_t size) { return std::max<int64_t>(1, (1 << 14) / std:
 // several small planes whole. What lies under the windows is first written apart by phase, the remainder of its row and
 // column by the stride, with a border for the padding. Then tap t of all windows of a band is one run of memory, and
 // vectors run over columns, rows and planes alike; what they compute between the rows is left behind. Backward does the
-// same in the opposite direction. Rows of few windows or of long steps, and windows of
-// 2 x 2, have ways of their own: see over_planes and are_fours.
+// same in the opposite direction. Rows of few windows or of long steps, windows of 2 x 2, and windows of 3 x 3 at steps
+// of 2 have ways of their own: see over_planes, are_fours and are_nines.
 
 // Elements of a band: its scratch memory stays in cache.
 constexpr int64_t kBand = 4096;
@@ -52,14 +54,8 @@ class Bands {
 };
 
 // These three copy whole vectors if the array with the row goes on for `room` elements: what is written behind a row is
-// written again with the next one. Scratch memory has the room.
-struct Same {
-  template <class V>
-  V operator()(V v) const {
-    return v;
-  }
-};
-template <class T, class Take = Same>
+// written again with the next one. Scratch memory has the room. This one copies what take makes of the elements.
+template <class T, class Take = std::identity>
 void copy_row(const T* from, int64_t n, int64_t room, T* to, Take take = {}) {
   typedef T V __attribute__((vector_size(kVecBytes)));
   constexpr int W = kVecBytes / static_cast<int>(sizeof(T));
@@ -311,10 +307,18 @@ void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, int32_t* index)
   }
 }
 
+// Windows of 3 x 3 at steps of 2, the usual ones beside those of 2 x 2: forward reads them where they lie, as it reads
+// fours, and backward writes the elements in place. Each third tap is a first one of the next window: vectors of it are
+// those of the first taps, moved by a lane (forward) or read one window further on (backward).
+bool are_nines(WindowAxis h, WindowAxis w) {
+  const auto threes = [](WindowAxis a) { return a.kernel == 3 && a.stride == 2 && a.dilation == 1; };
+  return threes(h) && threes(w) && h.padding == w.padding;
+}
+
 // Whether vectors run over planes: where a row has few windows, most of a run of taps would be border, and where the
 // stride is long, rows would be written apart element by element. Transposing W planes is faster, even with lanes to
 // spare.
-bool over_planes(WindowAxis w) { return w.windows <= 8 || w.stride > 2; }
+bool over_planes(WindowAxis h, WindowAxis w) { return w.windows <= (are_nines(h, w) ? 6 : 8) || w.stride > 2; }
 
 // Rows [first, last) of W planes side by side: element i of all of them is one vector.
 template <class T>
@@ -556,12 +560,6 @@ bool max_backward_of_fours(const T* dy, const int32_t* index, int64_t planes, Wi
   return true;
 }
 
-// Windows of 3 x 3 at steps of 2, the other usual ones, are read where they lie as well.
-bool are_nines(WindowAxis h, WindowAxis w) {
-  const auto threes = [](WindowAxis a) { return a.kernel == 3 && a.stride == 2 && a.dilation == 1; };
-  return threes(h) && threes(w) && h.padding == w.padding;
-}
-
 // Calls f with the padding, 0 or 1, as a constant.
 template <class F>
 void with_padding(WindowAxis w, F f) {
@@ -569,8 +567,7 @@ void with_padding(WindowAxis w, F f) {
   f([] { return 1; });
 }
 
-// The three taps in a row of windows i, i + 1, ...: two share out whole vectors of the row, the third is one of them
-// moved by a window. The last tap lies in the plane in the lanes `inside`.
+// The three taps of windows i, i + 1, ... in a row, of which the last lies in the plane in the lanes `inside`.
 template <class T, class Padding>
 void load_threes(const T* row, int64_t i, Padding padding, TapVec<T> inside, T border, Vec<T>* tap) {
   constexpr int W = kLanes<T>;
@@ -587,17 +584,18 @@ void load_threes(const T* row, int64_t i, Padding padding, TapVec<T> inside, T b
   }
 }
 
-// Calls f(threes, first, last, i, ow, room) for `rows` rows of windows, for windows ow, ow + 1, ... of each, where the
-// result of the first window is element i, of which there are `room` more. Rows [first, last) of the windows lie in the
-// plane, the first of them at x; threes(r, tap) loads the taps in row r.
+// Calls f(threes, first, last, i, ow, room) for windows ow, ow + 1, ... of each of `rows` rows of windows; their
+// results are elements i, i + 1, ..., of which `room` are to be written. Rows [first, last) of taps lie in the plane,
+// the first of them at x; threes(r, tap) loads those of row r. Not inline: the loop needs all registers.
 template <class Padding, class T, class F>
 __attribute__((noinline)) void read_nines(Padding padding, const T* x, int64_t step, int64_t first, int64_t last,
                                           WindowAxis w, T border, int64_t rows, int64_t i, int64_t room, F f) {
+  constexpr int W = kLanes<T>;
   TapVec<T> lane;
-  for (int s = 0; s < kLanes<T>; ++s) lane[s] = s;
+  for (int i = 0; i < W; ++i) lane[i] = i;
   for (; rows > 0; --rows, x += 2 * step, i += w.windows, room -= w.windows) {
-    for (int64_t ow = 0; ow < w.windows; ow += kLanes<T>) {
-      const TapVec<T> inside = lane < static_cast<int32_t>(w.size / 2 - ow);
+    for (int64_t ow = 0; ow < w.windows; ow += W) {
+      const TapVec<T> inside = lane < static_cast<int32_t>(std::min<int64_t>(W, w.size / 2 - ow));
       const auto threes = [=](int64_t r, Vec<T>* tap) {
         load_threes(x + (r - first) * step, ow, padding, inside, border, tap);
       };
@@ -606,18 +604,18 @@ __attribute__((noinline)) void read_nines(Padding padding, const T* x, int64_t s
   }
 }
 
+// Calls f so for all windows. Whole vectors are loaded; rows are copied where these would leave the array.
 template <class T, class F>
 void each_nine(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T border, F f) {
   const int64_t reach = 2 * ceil_div(w.windows, kLanes<T>) * kLanes<T> + 1, size = w.size;
   const T* const end_of_x = x + planes * h.size * size;
   parallel_for(0, planes * h.windows, row_grain(2 * size), [=](int64_t begin, int64_t end) {
     const Scratch<T> copies(3 * reach);
-    std::fill_n(copies.get(), 3 * reach, border);
     for (int64_t i = begin, rows; i < end; i += rows) {
       const int64_t plane = i / h.windows, oh = i % h.windows, top = h.element(oh, 0);
       const int64_t first = std::max<int64_t>(0, -top), last = std::min<int64_t>(3, h.size - top);
       const T* const from = x + (plane * h.size + top + first) * size;
-      // All rows of windows inside the plane at once.
+      // Rows of windows that lie in the plane are read together.
       const int64_t alike = last - first < 3 ? 1 : std::min(end - i, (h.size - 3 - top) / 2 + 1);
       const int64_t room = end_of_x - from - (last - first - 1) * size - reach;
       const int64_t whole = room < 0 ? 0 : std::min(alike, room / (2 * size) + 1);
@@ -638,12 +636,12 @@ template <class T>
 void max_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
   const T least = static_cast<T>(-__builtin_inf());
   each_nine(x, planes, h, w, least, [=](auto threes, int64_t first, int64_t last, int64_t i, int64_t ow, int64_t room) {
-    // The maximum of a row, and that of the rows, are the first greatest of the first greatest.
+    // The first greatest of the rows' first greatest ones: shorter chains than from tap to tap.
     const auto max_of_row = [&](int64_t r, TapVec<T>& winner) {
       Vec<T> tap[3];
       threes(r, tap);
       winner = TapVec<T>{};
-      if (ow == 0) winner[0] = w.padding;
+      if (ow == 0) winner[0] = w.padding;  // not the border
       for (int32_t s = 1; s < 3; ++s) {
         const TapVec<T> won = wins<T>(tap[s], tap[0]);
         tap[0] = won ? tap[s] : tap[0];
@@ -695,8 +693,8 @@ Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
 template <class T>
 void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
   if (are_fours(h, w)) return max_forward_of_fours(x, planes, h, w, y, index);
+  if (over_planes(h, w)) return max_forward_over_planes(x, planes, h, w, y, index);
   if (are_nines(h, w)) return max_forward_of_nines(x, planes, h, w, y, index);
-  if (over_planes(w)) return max_forward_over_planes(x, planes, h, w, y, index);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, static_cast<T>(-__builtin_inf()));
@@ -722,8 +720,8 @@ void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
       std::memcpy(y + i, &mean, sizeof mean);
     });
   }
+  if (over_planes(h, w)) return avg_forward_over_planes(x, planes, h, w, y);
   if (are_nines(h, w)) return avg_forward_of_nines(x, planes, h, w, y);
-  if (over_planes(w)) return avg_forward_over_planes(x, planes, h, w, y);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, T(0));
@@ -777,8 +775,9 @@ class Neighbours {
   int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
   int64_t place(int64_t plane, int64_t row) const { return (plane * height_ + row) * pitch_; }
 
-  // Copies what belongs to the windows around a band, with a border around it. see(row, n) is shown all of it.
-  template <class T, class See, class Take = Same>
+  // Copies what take makes of what belongs to the windows around a band, with a border around it. see(row, n) is shown
+  // all of it.
+  template <class T, class See, class Take = std::identity>
   void read(const T* from, Band b, T border, T* to, See see, Take take = {}) const {
     const T* const end = from + bands.planes * h_.windows * w_.windows;
     const int64_t rows = b.rows + down.before + down.after, top = b.row - down.before, n = w_.windows;
@@ -850,10 +849,38 @@ struct Over {
   int32_t tap;
 };
 
+// What elements are given by the windows over them, in this order: by all, or by those that have chosen them. The first
+// is stored, that is added to -0.
+template <class T>
+struct AllGiven {
+  template <class... Window>
+  Vec<T> operator()(Window... window) const {
+    return (broadcast(T(-0.0)) + ... + load(g + window.place));
+  }
+  const T* g;
+};
+template <class T>
+struct ChosenGiven {
+  template <class... Window>
+  Vec<T> operator()(Window... window) const {
+    Vec<T> sum = broadcast(T(-0.0));
+    TapVec<T> chosen = {};
+    const auto add = [&](Over w) {
+      const TapVec<T> hit = load_taps<T>(index + w.place) == w.tap;
+      sum = hit ? sum + load(g + w.place) : sum;
+      chosen |= hit;
+    };
+    (add(window), ...);
+    return chosen ? sum : Vec<T>{};
+  }
+  const T* g;
+  const int32_t* index;
+};
+
 // Writes `pairs` pairs of rows of elements under windows of 3 x 3 at steps of 2, whole vectors from column 2 * start to
 // the left: what they write behind a row is written again. Every second row and column lies under one window, those
 // between under two: sum(windows...) of the windows over an element, in ascending order, is asked for a vector of
-// elements. `place` is that of the window above and left of the first four elements.
+// elements. `place` is that of the window above and left of the first four elements. Not inline: as read_nines.
 template <class Padding, class T, class F>
 __attribute__((noinline)) void write_pairs(Padding padding, T* to, int64_t size, int64_t pairs, int64_t start,
                                            int64_t place, int64_t pitch, F sum) {
@@ -871,7 +898,7 @@ __attribute__((noinline)) void write_pairs(Padding padding, T* to, int64_t size,
   }
 }
 
-// Elements in no window are +0.
+// Writes the elements of a band so, and +0 to those in no window.
 template <class T, class F>
 void write_nines(const Neighbours& at, Band b, WindowAxis h, WindowAxis w, T* x, F sum) {
   constexpr int W = kLanes<T>;
@@ -929,7 +956,7 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=, &valid](int64_t begin, int64_t end) {
     const bool nines = are_nines(h, w);
-    const Scratch<T> g(at.room()), sums(nines ? 1 : at.down.phases * at.across.phases * at.room());
+    const Scratch<T> g(at.room()), sums(nines ? 0 : at.down.phases * at.across.phases * at.room());
     const Scratch<int32_t> choice(at.room());
     const auto taps = static_cast<uint32_t>(h.kernel * w.kernel);
     uint32_t wrong = 0;
@@ -941,17 +968,7 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
         for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
       });
       if (nines) {
-        write_nines(at, b, h, w, dx, [g = g.get(), index = choice.get()](auto... windows) {
-          Vec<T> sum = broadcast(T(-0.0));
-          TapVec<T> chosen = {};
-          const auto add = [&](Over window) {
-            const TapVec<T> hit = load_taps<T>(index + window.place) == window.tap;
-            sum = hit ? sum + load(g + window.place) : sum;
-            chosen |= hit;
-          };
-          (add(windows), ...);
-          return chosen ? sum : Vec<T>{};
-        });
+        write_nines(at, b, h, w, dx, ChosenGiven<T>{g.get(), choice.get()});
         continue;
       }
       T* to = sums.get();
@@ -1027,18 +1044,18 @@ void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx
       return kind * T(0.25);
     });
   }
-  if (over_planes(w) && !are_nines(h, w)) return avg_backward_over_planes(dy, planes, h, w, dx);
+  if (over_planes(h, w)) return avg_backward_over_planes(dy, planes, h, w, dx);
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
-    const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
+    const bool nines = are_nines(h, w);
+    const Scratch<T> g(at.room()), sums(nines ? 0 : at.down.phases * at.across.phases * at.room());
     const Scratch<const T*> run(at.down.most() * at.across.most());
     for (int64_t i = begin; i < end; ++i) {
       const Band b = at.bands[i];
       with_division<T>(h.kernel * w.kernel,
                        [&](auto divide) { at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {}, divide); });
-      if (are_nines(h, w)) {
-        write_nines(at, b, h, w, dx,
-                    [g = g.get()](auto... windows) { return (broadcast(T(-0.0)) + ... + load(g + windows.place)); });
+      if (nines) {
+        write_nines(at, b, h, w, dx, AllGiven<T>{g.get()});
         continue;
       }
       T* to = sums.get();
