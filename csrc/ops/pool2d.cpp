@@ -29,13 +29,13 @@ struct Band {
   int64_t plane, planes, row, rows;
 };
 
-// The bands of planes with `rows` rows of `size` elements.
+// The bands of planes with `rows` rows of `size` elements; small planes are taken together up to `together` elements.
 class Bands {
  public:
-  Bands(int64_t planes, int64_t rows, int64_t size)
+  Bands(int64_t planes, int64_t rows, int64_t size, int64_t together = kBand)
       : planes(planes),
         rows(std::clamp<int64_t>(kBand / size, 1, rows)),
-        group(this->rows < rows ? 1 : std::clamp<int64_t>(kBand / (rows * size), 1, std::max<int64_t>(1, planes))),
+        group(this->rows < rows ? 1 : std::clamp<int64_t>(together / (rows * size), 1, std::max<int64_t>(1, planes))),
         all_rows_(rows),
         each_((rows + this->rows - 1) / this->rows),
         size_(size) {}
@@ -764,7 +764,7 @@ class Neighbours {
   Neighbours(int64_t planes, WindowAxis h, WindowAxis w)
       : down(h),
         across(w),
-        bands(planes, down.size, down.phases * w.size),
+        bands(planes, down.size, down.phases * w.size, kBand / 4),  // reads come between writes the more often
         h_(h),
         w_(w),
         height_(bands.rows + down.before + down.after),
@@ -774,6 +774,11 @@ class Neighbours {
   int64_t room() const { return room_; }
   int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
   int64_t place(int64_t plane, int64_t row) const { return (plane * height_ + row) * pitch_; }
+
+  // The number of elements up to a band's last one.
+  int64_t end(Band b) const {
+    return ((b.plane + b.planes - 1) * h_.size + std::min(h_.size, (b.row + b.rows) * h_.stride)) * w_.size;
+  }
 
   // Copies what take makes of what belongs to the windows around a band, with a border around it. see(row, n) is shown
   // all of it.
@@ -825,7 +830,7 @@ class Neighbours {
   void write_rows(const T* from, Band b, int64_t n, T* to, Write write) const {
     const int64_t size = w_.size, stride = h_.stride, phases = down.phases, step = across.phases * room_;
     const int64_t under = h_.element(h_.windows - 1, h_.kernel), last = std::min(h_.size, (b.row + b.rows) * stride);
-    const T* const end = to + ((b.plane + b.planes - 1) * h_.size + last) * size;
+    const T* const end = to + this->end(b);
     for (int64_t k = 0; k < b.planes; ++k) {
       int64_t row = b.row * stride;
       T* line = to + ((b.plane + k) * h_.size + row) * size;
@@ -898,15 +903,14 @@ __attribute__((noinline)) void write_pairs(Padding padding, T* to, int64_t size,
   }
 }
 
-// Writes the elements of a band so, and +0 to those in no window.
+// Writes the elements of a band so, and +0 to those in no window; up to `end` all is written later.
 template <class T, class F>
-void write_nines(const Neighbours& at, Band b, WindowAxis h, WindowAxis w, T* x, F sum) {
+void write_nines(const Neighbours& at, Band b, WindowAxis h, WindowAxis w, T* x, const T* end, F sum) {
   constexpr int W = kLanes<T>;
   const int64_t size = w.size, pitch = at.place(0, 1), last = std::min(h.size, 2 * (b.row + b.rows));
   const int64_t used = std::min(size, w.element(w.windows - 1, 3)), under = h.element(h.windows - 1, 3);
   const int64_t start = (used - 1) / (2 * W) * W, reach = 2 * (start + W);
   T* const first = x + (b.plane * h.size + 2 * b.row) * size;
-  T* const end = x + ((b.plane + b.planes - 1) * h.size + last) * size;
   const Scratch<T> pair(2 * reach);
   with_padding(w, [&](auto padding) {
     for (int64_t k = 0; k < b.planes; ++k) {
@@ -968,7 +972,7 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
         for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
       });
       if (nines) {
-        write_nines(at, b, h, w, dx, ChosenGiven<T>{g.get(), choice.get()});
+        write_nines(at, b, h, w, dx, dx + at.end(at.bands[end - 1]), ChosenGiven<T>{g.get(), choice.get()});
         continue;
       }
       T* to = sums.get();
@@ -1055,7 +1059,7 @@ void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx
       with_division<T>(h.kernel * w.kernel,
                        [&](auto divide) { at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {}, divide); });
       if (nines) {
-        write_nines(at, b, h, w, dx, AllGiven<T>{g.get()});
+        write_nines(at, b, h, w, dx, dx + at.end(at.bands[end - 1]), AllGiven<T>{g.get()});
         continue;
       }
       T* to = sums.get();
