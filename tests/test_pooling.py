@@ -55,6 +55,16 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     *(((3, 2, height, width), 2, None, 0) for height in (2, 5) for width in (2, 3, 30, 31, 32, 33, 34, 35, 62, 64, 65)),
     ((67, 5, 10, 10), 2, None, 0),
     ((65, 7, 9, 35), 2, None, 0),
+    # Windows of nine where they lie: the same, with and without padding, odd and even.
+    *(
+        ((3, 2, height, width), 3, 2, padding)
+        for height in (6, 9)
+        for width in (13, 14, 15, 16, 17, 18, 19, 31, 32, 33, 34, 35, 63, 64, 65, 66, 67)
+        for padding in (0, 1)
+    ),
+    *(((1, 1, height, width), 3, 2, 1) for height in (1, 2, 3) for width in (2, 15, 32)),
+    *(((67, 5, size, size), 3, 2, padding) for size in (15, 16) for padding in (0, 1)),
+    *(((1, 2, 70, 600), 3, 2, padding) for padding in (0, 1, (0, 1))),  # planes in several pieces
     # Few windows in a row, or long strides: several planes in a vector.
     ((0, 3, 8, 8), 4, None, 0),
     ((1, 1, 8, 8), 8, None, 0),
@@ -275,15 +285,38 @@ def test_infinite_windows_keep_their_first_tap(backend: ModuleType, window: tupl
     assert_op(backend, "max_pool2d_forward", x, *window)
 
 
-@pytest.mark.parametrize("window", [(2, 2, 0), (3, 1, 1), (7, 1, 3)])
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("size", [5, 16, 21, 32, 33, 48])
+def test_a_border_of_infinities_and_nans(backend: ModuleType, size: int, padding: int) -> None:
+    for value in (-np.inf, np.nan):
+        for row, column in ((0, 0), (0, -1), (-1, 0), (-1, -1)):
+            x = numbers((2, 3, size, size), np.float32, size)
+            x[..., row, :] = value
+            x[..., :, column] = value
+            y, index = assert_op(backend, "max_pool2d_forward", x, 3, 2, padding)
+            assert_op(backend, "max_pool2d_backward", y, index, x.shape, 3, 2, padding)
+            assert_op(backend, "avg_pool2d_forward", x, 3, 2, padding)
+            assert_op(backend, "avg_pool2d_backward", y, x.shape, 3, 2, padding)
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_a_choice_in_the_padding_is_given_nothing(backend: ModuleType, padding: int) -> None:
+    x_shape = (2, 3, 17, 33)
+    y = numbers((2, 3, 8 + padding, 16 + padding), np.float32)
+    for tap in range(9):
+        assert_op(backend, "max_pool2d_backward", y, np.full(y.shape, tap, np.int32), x_shape, 3, 2, padding)
+
+
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1), (7, 1, 3)])
 def test_an_index_anywhere_is_checked(backend: ModuleType, window: tuple[Any, ...]) -> None:
     x = numbers((3, 2, 20, 40), np.float32)
     y, index = backend.max_pool2d_forward(x, *window)
-    for place in (0, index.size // 2, index.size - 1):
-        wrong = index.copy()
-        wrong.reshape(-1)[place] = window[0] ** 2
-        with pytest.raises(ValueError, match=r"index holds \[\d+\] but a window has"):
-            backend.max_pool2d_backward(y, wrong, x.shape, *window)
+    for place in (0, index.shape[-1] - 1, index.size // 2, index.size - 1):
+        for tap in (window[0] ** 2, -1, 2**31 - 1, -(2**31)):
+            wrong = index.copy()
+            wrong.reshape(-1)[place] = tap
+            with pytest.raises(ValueError, match=rf"index holds \[{tap}\] but a window has"):
+                backend.max_pool2d_backward(y, wrong, x.shape, *window)
 
 
 @pytest.mark.parametrize(("op", "args", "error", "message"), REFUSALS)

@@ -1,5 +1,7 @@
 #include "ops/pool2d.h"
 
+#include <functional>
+
 #include "lane_sum.h"
 #include "ops/gemm_core.h"
 #include "parallel.h"
@@ -17,8 +19,8 @@ int64_t plane_grain(int64_t size) { return std::max<int64_t>(1, (1 << 14) / std:
 // several small planes whole. What lies under the windows is first written apart by phase, the remainder of its row and
 // column by the stride, with a border for the padding. Then tap t of all windows of a band is one run of memory, and
 // vectors run over columns, rows and planes alike; what they compute between the rows is left behind. Backward does the
-// same in the opposite direction. Rows of few windows or of long steps, and windows of
-// 2 x 2, have ways of their own: see over_planes and are_fours.
+// same in the opposite direction. Rows of few windows or of long steps, windows of 2 x 2, and windows of 3 x 3 at steps
+// of 2 have ways of their own: see over_planes, are_fours and are_nines.
 
 // Elements of a band: its scratch memory stays in cache.
 constexpr int64_t kBand = 4096;
@@ -27,13 +29,13 @@ struct Band {
   int64_t plane, planes, row, rows;
 };
 
-// The bands of planes with `rows` rows of `size` elements.
+// The bands of planes with `rows` rows of `size` elements; small planes are taken together up to `together` elements.
 class Bands {
  public:
-  Bands(int64_t planes, int64_t rows, int64_t size)
+  Bands(int64_t planes, int64_t rows, int64_t size, int64_t together = kBand)
       : planes(planes),
         rows(std::clamp<int64_t>(kBand / size, 1, rows)),
-        group(this->rows < rows ? 1 : std::clamp<int64_t>(kBand / (rows * size), 1, std::max<int64_t>(1, planes))),
+        group(this->rows < rows ? 1 : std::clamp<int64_t>(together / (rows * size), 1, std::max<int64_t>(1, planes))),
         all_rows_(rows),
         each_((rows + this->rows - 1) / this->rows),
         size_(size) {}
@@ -52,14 +54,20 @@ class Bands {
 };
 
 // These three copy whole vectors if the array with the row goes on for `room` elements: what is written behind a row is
-// written again with the next one. Scratch memory has the room.
-template <class T>
-void copy_row(const T* from, int64_t n, int64_t room, T* to) {
+// written again with the next one. Scratch memory has the room. This one copies what take makes of the elements.
+template <class T, class Take = std::identity>
+void copy_row(const T* from, int64_t n, int64_t room, T* to, Take take = {}) {
+  typedef T V __attribute__((vector_size(kVecBytes)));
   constexpr int W = kVecBytes / static_cast<int>(sizeof(T));
   if (room >= n + W) {
-    for (int64_t i = 0; i < n; i += W) std::memcpy(to + i, from + i, kVecBytes);
+    for (int64_t i = 0; i < n; i += W) {
+      V v;
+      std::memcpy(&v, from + i, sizeof v);
+      v = take(v);
+      std::memcpy(to + i, &v, sizeof v);
+    }
   } else {
-    std::copy_n(from, n, to);
+    for (int64_t i = 0; i < n; ++i) to[i] = take(from[i]);
   }
 }
 
@@ -299,10 +307,18 @@ void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, int32_t* index)
   }
 }
 
+// Windows of 3 x 3 at steps of 2, the usual ones beside those of 2 x 2: forward reads them where they lie, as it reads
+// fours, and backward writes the elements in place. Each third tap is a first one of the next window: vectors of it are
+// those of the first taps, moved by a lane (forward) or read one window further on (backward).
+bool are_nines(WindowAxis h, WindowAxis w) {
+  const auto threes = [](WindowAxis a) { return a.kernel == 3 && a.stride == 2 && a.dilation == 1; };
+  return threes(h) && threes(w) && h.padding == w.padding;
+}
+
 // Whether vectors run over planes: where a row has few windows, most of a run of taps would be border, and where the
 // stride is long, rows would be written apart element by element. Transposing W planes is faster, even with lanes to
 // spare.
-bool over_planes(WindowAxis w) { return w.windows <= 8 || w.stride > 2; }
+bool over_planes(WindowAxis h, WindowAxis w) { return w.windows <= (are_nines(h, w) ? 6 : 8) || w.stride > 2; }
 
 // Rows [first, last) of W planes side by side: element i of all of them is one vector.
 template <class T>
@@ -544,6 +560,132 @@ bool max_backward_of_fours(const T* dy, const int32_t* index, int64_t planes, Wi
   return true;
 }
 
+// Calls f with the padding, 0 or 1, as a constant.
+template <class F>
+void with_padding(WindowAxis w, F f) {
+  if (w.padding == 0) return f([] { return 0; });
+  f([] { return 1; });
+}
+
+// The three taps of windows i, i + 1, ... in a row, of which the last lies in the plane in the lanes `inside`.
+template <class T, class Padding>
+void load_threes(const T* row, int64_t i, Padding padding, TapVec<T> inside, T border, Vec<T>* tap) {
+  constexpr int W = kLanes<T>;
+  Vec<T> even, odd;
+  load_apart(row + 2 * i, even, odd);
+  if constexpr (padding() == 0) {
+    tap[0] = even;
+    tap[1] = odd;
+    tap[2] = pick_lanes<T>(even, broadcast(row[2 * (i + W)]), [](int lane) { return lane + 1; });
+  } else {
+    tap[0] = pick_lanes<T>(broadcast(i > 0 ? row[2 * i - 1] : border), odd, [](int lane) { return lane + W - 1; });
+    tap[1] = even;
+    tap[2] = inside ? odd : broadcast(border);
+  }
+}
+
+// Calls f(threes, first, last, i, ow, room) for windows ow, ow + 1, ... of each of `rows` rows of windows; their
+// results are elements i, i + 1, ..., of which `room` are to be written. Rows [first, last) of taps lie in the plane,
+// the first of them at x; threes(r, tap) loads those of row r. Not inline: the loop needs all registers.
+template <class Padding, class T, class F>
+__attribute__((noinline)) void read_nines(Padding padding, const T* x, int64_t step, int64_t first, int64_t last,
+                                          WindowAxis w, T border, int64_t rows, int64_t i, int64_t room, F f) {
+  constexpr int W = kLanes<T>;
+  TapVec<T> lane;
+  for (int i = 0; i < W; ++i) lane[i] = i;
+  for (; rows > 0; --rows, x += 2 * step, i += w.windows, room -= w.windows) {
+    for (int64_t ow = 0; ow < w.windows; ow += W) {
+      const TapVec<T> inside = lane < static_cast<int32_t>(std::min<int64_t>(W, w.size / 2 - ow));
+      const auto threes = [=](int64_t r, Vec<T>* tap) {
+        load_threes(x + (r - first) * step, ow, padding, inside, border, tap);
+      };
+      f(threes, first, last, i + ow, ow, room - ow);
+    }
+  }
+}
+
+// Calls f so for all windows. Whole vectors are loaded; rows are copied where these would leave the array.
+template <class T, class F>
+void each_nine(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T border, F f) {
+  const int64_t reach = 2 * ceil_div(w.windows, kLanes<T>) * kLanes<T> + 1, size = w.size;
+  const T* const end_of_x = x + planes * h.size * size;
+  parallel_for(0, planes * h.windows, row_grain(2 * size), [=](int64_t begin, int64_t end) {
+    const Scratch<T> copies(3 * reach);
+    for (int64_t i = begin, rows; i < end; i += rows) {
+      const int64_t plane = i / h.windows, oh = i % h.windows, top = h.element(oh, 0);
+      const int64_t first = std::max<int64_t>(0, -top), last = std::min<int64_t>(3, h.size - top);
+      const T* const from = x + (plane * h.size + top + first) * size;
+      // Rows of windows that lie in the plane are read together.
+      const int64_t alike = last - first < 3 ? 1 : std::min(end - i, (h.size - 3 - top) / 2 + 1);
+      const int64_t room = end_of_x - from - (last - first - 1) * size - reach;
+      const int64_t whole = room < 0 ? 0 : std::min(alike, room / (2 * size) + 1);
+      rows = std::max<int64_t>(1, whole);
+      with_padding(w, [&](auto padding) {
+        const auto read = [&](const T* row, int64_t step) {
+          read_nines(padding, row, step, first, last, w, border, rows, i * w.windows, (end - i) * w.windows, f);
+        };
+        if (whole > 0) return read(from, size);
+        for (int64_t r = 0; r < last - first; ++r) std::copy_n(from + r * size, size, copies.get() + r * reach);
+        read(copies.get(), reach);
+      });
+    }
+  });
+}
+
+template <class T>
+void max_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+  const T least = static_cast<T>(-__builtin_inf());
+  each_nine(x, planes, h, w, least, [=](auto threes, int64_t first, int64_t last, int64_t i, int64_t ow, int64_t room) {
+    // The first greatest of the rows' first greatest ones: shorter chains than from tap to tap.
+    const auto max_of_row = [&](int64_t r, TapVec<T>& winner) {
+      Vec<T> tap[3];
+      threes(r, tap);
+      winner = TapVec<T>{};
+      if (ow == 0) winner[0] = w.padding;  // not the border
+      for (int32_t s = 1; s < 3; ++s) {
+        const TapVec<T> won = wins<T>(tap[s], tap[0]);
+        tap[0] = won ? tap[s] : tap[0];
+        winner = won ? TapVec<T>{} + s : winner;
+      }
+      winner += static_cast<int32_t>(3 * r);
+      return tap[0];
+    };
+    TapVec<T> winner, next_winner;
+    Vec<T> best = max_of_row(first, winner);
+    for (int64_t r = first + 1; r < last; ++r) {
+      const Vec<T> next = max_of_row(r, next_winner);
+      const TapVec<T> won = wins<T>(next, best);
+      best = won ? next : best;
+      winner = won ? next_winner : winner;
+    }
+    if (room >= kLanes<T>) {
+      store(y + i, best);
+      store_taps<T>(index + i, winner);
+    } else {
+      spread(best, room, 1, y + i);
+      spread(winner, room, 1, index + i);
+    }
+  });
+}
+
+template <class T>
+void avg_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
+  each_nine(x, planes, h, w, T(0), [=](auto threes, int64_t first, int64_t last, int64_t i, int64_t, int64_t room) {
+    Vec<T> sum = {};
+    for (int64_t r = first; r < last; ++r) {
+      Vec<T> tap[3];
+      threes(r, tap);
+      sum = sum + tap[0] + tap[1] + tap[2];
+    }
+    sum = sum / T(9);
+    if (room >= kLanes<T>) {
+      store(y + i, sum);
+    } else {
+      spread(sum, room, 1, y + i);
+    }
+  });
+}
+
 Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
   return Bands(planes, h.windows, std::min(h.stride, h.size) * w.size);
 }
@@ -551,7 +693,8 @@ Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
 template <class T>
 void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
   if (are_fours(h, w)) return max_forward_of_fours(x, planes, h, w, y, index);
-  if (over_planes(w)) return max_forward_over_planes(x, planes, h, w, y, index);
+  if (over_planes(h, w)) return max_forward_over_planes(x, planes, h, w, y, index);
+  if (are_nines(h, w)) return max_forward_of_nines(x, planes, h, w, y, index);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, static_cast<T>(-__builtin_inf()));
@@ -577,7 +720,8 @@ void avg_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y) {
       std::memcpy(y + i, &mean, sizeof mean);
     });
   }
-  if (over_planes(w)) return avg_forward_over_planes(x, planes, h, w, y);
+  if (over_planes(h, w)) return avg_forward_over_planes(x, planes, h, w, y);
+  if (are_nines(h, w)) return avg_forward_of_nines(x, planes, h, w, y);
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, T(0));
@@ -620,7 +764,7 @@ class Neighbours {
   Neighbours(int64_t planes, WindowAxis h, WindowAxis w)
       : down(h),
         across(w),
-        bands(planes, down.size, down.phases * w.size),
+        bands(planes, down.size, down.phases * w.size, kBand / 4),  // reads come between writes the more often
         h_(h),
         w_(w),
         height_(bands.rows + down.before + down.after),
@@ -630,12 +774,16 @@ class Neighbours {
   int64_t room() const { return room_; }
   int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
   int64_t place(int64_t plane, int64_t row) const { return (plane * height_ + row) * pitch_; }
-  // Of place(0, 0), all rows around included.
-  int64_t windows(Band b) const { return place(b.planes - 1, b.rows + down.before + down.after); }
 
-  // Copies what belongs to the windows around a band, with a border around it. see(row, n) is shown all of it.
-  template <class T, class See>
-  void read(const T* from, Band b, T border, T* to, See see) const {
+  // The number of elements up to a band's last one.
+  int64_t end(Band b) const {
+    return ((b.plane + b.planes - 1) * h_.size + std::min(h_.size, (b.row + b.rows) * h_.stride)) * w_.size;
+  }
+
+  // Copies what take makes of what belongs to the windows around a band, with a border around it. see(row, n) is shown
+  // all of it.
+  template <class T, class See, class Take = std::identity>
+  void read(const T* from, Band b, T border, T* to, See see, Take take = {}) const {
     const T* const end = from + bands.planes * h_.windows * w_.windows;
     const int64_t rows = b.rows + down.before + down.after, top = b.row - down.before, n = w_.windows;
     const int64_t first = std::max<int64_t>(0, -top), last = std::min(rows, h_.windows - top);
@@ -643,7 +791,7 @@ class Neighbours {
       const T* row = from + ((b.plane + k) * h_.windows + top + first) * n;
       see(row, (last - first) * n);
       T* line = to + place(k, first) + across.before;
-      for (int64_t i = first; i < last; ++i, row += n, line += pitch_) copy_row(row, n, end - row, line);
+      for (int64_t i = first; i < last; ++i, row += n, line += pitch_) copy_row(row, n, end - row, line, take);
       write_border(to + place(k, 0), rows, pitch_, first, last, across.before, across.before + n, border);
     }
   }
@@ -682,7 +830,7 @@ class Neighbours {
   void write_rows(const T* from, Band b, int64_t n, T* to, Write write) const {
     const int64_t size = w_.size, stride = h_.stride, phases = down.phases, step = across.phases * room_;
     const int64_t under = h_.element(h_.windows - 1, h_.kernel), last = std::min(h_.size, (b.row + b.rows) * stride);
-    const T* const end = to + ((b.plane + b.planes - 1) * h_.size + last) * size;
+    const T* const end = to + this->end(b);
     for (int64_t k = 0; k < b.planes; ++k) {
       int64_t row = b.row * stride;
       T* line = to + ((b.plane + k) * h_.size + row) * size;
@@ -699,6 +847,91 @@ class Neighbours {
   WindowAxis h_, w_;
   int64_t height_, pitch_, room_;
 };
+
+// A window over an element, and the tap that lies on it.
+struct Over {
+  int64_t place;
+  int32_t tap;
+};
+
+// What elements are given by the windows over them, in this order: by all, or by those that have chosen them. The first
+// is stored, that is added to -0.
+template <class T>
+struct AllGiven {
+  template <class... Window>
+  Vec<T> operator()(Window... window) const {
+    return (broadcast(T(-0.0)) + ... + load(g + window.place));
+  }
+  const T* g;
+};
+template <class T>
+struct ChosenGiven {
+  template <class... Window>
+  Vec<T> operator()(Window... window) const {
+    Vec<T> sum = broadcast(T(-0.0));
+    TapVec<T> chosen = {};
+    const auto add = [&](Over w) {
+      const TapVec<T> hit = load_taps<T>(index + w.place) == w.tap;
+      sum = hit ? sum + load(g + w.place) : sum;
+      chosen |= hit;
+    };
+    (add(window), ...);
+    return chosen ? sum : Vec<T>{};
+  }
+  const T* g;
+  const int32_t* index;
+};
+
+// Writes `pairs` pairs of rows of elements under windows of 3 x 3 at steps of 2, whole vectors from column 2 * start to
+// the left: what they write behind a row is written again. Every second row and column lies under one window, those
+// between under two: sum(windows...) of the windows over an element, in ascending order, is asked for a vector of
+// elements. `place` is that of the window above and left of the first four elements. Not inline: as read_nines.
+template <class Padding, class T, class F>
+__attribute__((noinline)) void write_pairs(Padding padding, T* to, int64_t size, int64_t pairs, int64_t start,
+                                           int64_t place, int64_t pitch, F sum) {
+  constexpr int kOne = 1 - padding();
+  for (; pairs > 0; --pairs, to += 2 * size, place += pitch) {
+    for (int64_t v = start; v >= 0; v -= kLanes<T>) {
+      const int64_t ul = place + v, ur = ul + 1, ll = ul + pitch, lr = ll + 1;
+      const Vec<T> one = sum(Over{kOne ? lr : ul, 4});
+      const Vec<T> across = kOne ? sum(Over{ll, 5}, Over{lr, 3}) : sum(Over{ul, 5}, Over{ur, 3});
+      const Vec<T> down = kOne ? sum(Over{ur, 7}, Over{lr, 1}) : sum(Over{ul, 7}, Over{ll, 1});
+      const Vec<T> both = sum(Over{ul, 8}, Over{ur, 6}, Over{ll, 2}, Over{lr, 0});
+      store_together<T>(to + 2 * v, kOne ? both : one, kOne ? down : across);
+      store_together<T>(to + size + 2 * v, kOne ? across : down, kOne ? one : both);
+    }
+  }
+}
+
+// Writes the elements of a band so, and +0 to those in no window; up to `end` all is written later.
+template <class T, class F>
+void write_nines(const Neighbours& at, Band b, WindowAxis h, WindowAxis w, T* x, const T* end, F sum) {
+  constexpr int W = kLanes<T>;
+  const int64_t size = w.size, pitch = at.place(0, 1), last = std::min(h.size, 2 * (b.row + b.rows));
+  const int64_t used = std::min(size, w.element(w.windows - 1, 3)), under = h.element(h.windows - 1, 3);
+  const int64_t start = (used - 1) / (2 * W) * W, reach = 2 * (start + W);
+  T* const first = x + (b.plane * h.size + 2 * b.row) * size;
+  const Scratch<T> pair(2 * reach);
+  with_padding(w, [&](auto padding) {
+    for (int64_t k = 0; k < b.planes; ++k) {
+      T* to = first + k * h.size * size;
+      const int64_t room = end - to - size - reach, place = at.place(k, 0);
+      const int64_t whole = room < 0 ? 0 : std::min(b.rows, room / (2 * size) + 1);
+      write_pairs(padding, to, size, whole, start, place, pitch, sum);
+      to += 2 * whole * size;
+      for (int64_t a = whole; a < b.rows; ++a, to += 2 * size) {
+        write_pairs(padding, pair.get(), reach, 1, start, place + a * pitch, pitch, sum);
+        std::copy_n(pair.get(), size, to);
+        if (2 * (b.row + a) + 1 < h.size) std::copy_n(pair.get() + reach, size, to + size);
+      }
+    }
+  });
+  for (int64_t k = 0; k < b.planes; ++k) {
+    T* const rows = first + k * h.size * size;
+    for (int64_t i = 0; used < size && i < last - 2 * b.row; ++i) rows[i * size + used] = T(0);
+    if (under < last) std::fill_n(rows + (under - 2 * b.row) * size, size, T(0));
+  }
+}
 
 // The most taps over one element for which all are tried; where there are more, windows add to the elements that they
 // have chosen, one by one.
@@ -726,7 +959,8 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
   int valid = 1;
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=, &valid](int64_t begin, int64_t end) {
-    const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
+    const bool nines = are_nines(h, w);
+    const Scratch<T> g(at.room()), sums(nines ? 0 : at.down.phases * at.across.phases * at.room());
     const Scratch<int32_t> choice(at.room());
     const auto taps = static_cast<uint32_t>(h.kernel * w.kernel);
     uint32_t wrong = 0;
@@ -737,6 +971,10 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
       at.read(index, b, int32_t{-1}, choice.get(), [&](const int32_t* row, int64_t n) {
         for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
       });
+      if (nines) {
+        write_nines(at, b, h, w, dx, dx + at.end(at.bands[end - 1]), ChosenGiven<T>{g.get(), choice.get()});
+        continue;
+      }
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
         for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
@@ -810,17 +1048,20 @@ void avg_backward(const T* dy, int64_t planes, WindowAxis h, WindowAxis w, T* dx
       return kind * T(0.25);
     });
   }
-  if (over_planes(w)) return avg_backward_over_planes(dy, planes, h, w, dx);
+  if (over_planes(h, w)) return avg_backward_over_planes(dy, planes, h, w, dx);
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=](int64_t begin, int64_t end) {
-    const Scratch<T> g(at.room()), sums(at.down.phases * at.across.phases * at.room());
+    const bool nines = are_nines(h, w);
+    const Scratch<T> g(at.room()), sums(nines ? 0 : at.down.phases * at.across.phases * at.room());
     const Scratch<const T*> run(at.down.most() * at.across.most());
     for (int64_t i = begin; i < end; ++i) {
       const Band b = at.bands[i];
-      at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
-      with_division<T>(h.kernel * w.kernel, [&](auto divide) {
-        for (int64_t j = 0; j < at.windows(b); ++j) g[j] = divide(g[j]);
-      });
+      with_division<T>(h.kernel * w.kernel,
+                       [&](auto divide) { at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {}, divide); });
+      if (nines) {
+        write_nines(at, b, h, w, dx, dx + at.end(at.bands[end - 1]), AllGiven<T>{g.get()});
+        continue;
+      }
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
         for (int64_t p = 0; p < at.across.phases; ++p, to += at.room()) {
