@@ -16,7 +16,9 @@
 // It runs as a matrix product (rows: output channels, columns: output pixels) that reads B in a window: a copy of the
 // source rows that a piece of work needs, with the border written out as +0, rows and columns sorted so that every tap
 // of a vector of output pixels is a vector in memory, whatever padding, stride and dilation are. No matrix of patches
-// is ever made, unless images are so small that a vector would be mostly empty. Filters of 1 x 1 need no window.
+// is ever made, unless images are so small that a vector would be mostly empty. Filters of 1 x 1 need no window. Many
+// images whose rows are no whole vectors, or whose padding counts, are done with vectors over images instead:
+// image_lanes.h.
 
 namespace nnlite {
 namespace {
@@ -280,9 +282,8 @@ constexpr int64_t kRollingBytes = 32 << 10;  // of one channel
 constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of filters in L1
 constexpr int64_t kMostPhases = 16;          // of a plane at a time
 constexpr int64_t kLongSum = 64, kMostProducts = 1 << 18;
-constexpr int64_t kLanesBytes = 16 << 20;
-constexpr int64_t kLaneSumsBytes = 2 << 20;
-constexpr double kMostInside = 0.955;    // on 32 x 32 with 3 x 3 it is 0.959
+constexpr int64_t kLanesBytes = 16 << 20, kLaneSumsBytes = 2 << 20;  // of a group of images, and of a piece of it
+constexpr double kMostInside = 0.955;                                // on 32 x 32 with 3 x 3 it is 0.959
 constexpr int64_t kGrainWork = 1 << 20;  // multiply-adds that take about 10 us
 
 // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.

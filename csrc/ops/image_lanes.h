@@ -52,11 +52,13 @@ bool has_negative_zero(const T* x, int64_t n) {
   return has_any<T>(found);
 }
 
-// A tile has so many filters and pixels.
+// A tile has so many filters and pixels; what a block of K reads for a band of rows is at most so large.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int kLaneRows = 6, kLanePixels = 4;
+constexpr int64_t kBandBytes = 1600 << 10;
 #else
 constexpr int kLaneRows = 4, kLanePixels = 3;
+constexpr int64_t kBandBytes = 600 << 10;  // smaller tiles read faster, and wait longer for what is not near
 #endif
 
 // Where the operands of a product lie, in a panel of filters and relative to a pixel's place in a window.
@@ -183,7 +185,6 @@ void write_lanes(const T* sums, int64_t channels, int64_t pixels, T* out, int64_
 // Bands of output rows, so that what a block of K reads for a band stays near.
 template <class T>
 Parts lane_bands(int64_t channels, const Axis& h, const Axis& w, int64_t rows) {
-  constexpr int64_t kBandBytes = 1600 << 10;
   const int64_t together = std::min(channels, ceil_div(kBlock, std::max<int64_t>(1, h.taps * w.taps)) + 1);
   const int64_t row = together * h.step * w.size * kLanes<T> * static_cast<int64_t>(sizeof(T));
   return {rows, std::max<int64_t>(1, kBandBytes / row - (h.greatest - h.least) / h.step)};
