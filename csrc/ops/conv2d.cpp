@@ -284,7 +284,7 @@ constexpr int64_t kMostPhases = 16;          // of a plane at a time
 constexpr int64_t kLongSum = 64, kMostProducts = 1 << 18;
 constexpr int64_t kLanesBytes = 16 << 20, kLaneSumsBytes = 2 << 20;  // of a group of images, and of a piece of it
 constexpr double kMostInside = 0.955;                                // on 32 x 32 with 3 x 3 it is 0.959
-constexpr int64_t kGrainWork = 1 << 20;  // multiply-adds that take about 10 us
+constexpr int64_t kGrainWork = 1 << 20;                              // multiply-adds that take about 10 us
 
 // Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
 Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
