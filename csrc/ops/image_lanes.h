@@ -15,6 +15,7 @@
 #include "ops/lattice.h"
 
 namespace nnlite {
+namespace {  // for the standard containers, too: nothing may be merged across instruction sets
 
 template <class T>
 typename LaneIndex<T>::type is_negative_zero(Vec<T> v) {
@@ -140,7 +141,7 @@ struct TapRange {
   int64_t begin, end, first, last;
 };
 
-static inline std::vector<TapRange> tap_ranges(const Axis& axis, int64_t outputs) {
+std::vector<TapRange> tap_ranges(const Axis& axis, int64_t outputs) {
   std::vector<TapRange> ranges;
   for (int64_t o = 0; o < outputs; ++o) {
     const auto inside = [&](int64_t i) {
@@ -159,7 +160,7 @@ static inline std::vector<TapRange> tap_ranges(const Axis& axis, int64_t outputs
 }
 
 // The share of an axis' taps that lies inside the source.
-static inline double share_inside(const Axis& axis, int64_t outputs) {
+double share_inside(const Axis& axis, int64_t outputs) {
   int64_t inside = 0;
   for (const TapRange& range : tap_ranges(axis, outputs))
     inside += (range.end - range.begin) * (range.last - range.first);
@@ -210,14 +211,14 @@ class LatticeLanes {
     }
     for (int64_t band = 0; band < bands.count; ++band) {
       const int64_t top = bands.first(band), bottom = top + bands.size(band);
-      first_tile_.push_back(static_cast<int64_t>(tiles_.size()));
+      first_tile_.push_back({tiles_.size()});
       int64_t kind = 0;
       for (const TapRange& r : rows) {
         const TapRange inside{std::max(top, r.begin), std::min(bottom, r.end), r.first, r.last};
         for (const TapRange& c : columns) list_tiles(h, w, lattice, top, inside, c, kind++);
       }
     }
-    first_tile_.push_back(static_cast<int64_t>(tiles_.size()));
+    first_tile_.push_back({tiles_.size()});
   }
 
   // Packs the filters; false where one is not finite.
@@ -245,12 +246,12 @@ class LatticeLanes {
         check_interrupt();
         const int64_t row = panels_.first(i), rows = panels_.size(i);
         T* const to = sums + (row - panels_.first(first)) * pixels * W;
-        for (int64_t t = first_tile_[band]; t < first_tile_[band + 1]; ++t) {
+        for (size_t t = first_tile_[band].at; t < first_tile_[band + 1].at; ++t) {
           const Tile& tile = tiles_[t];
-          const int64_t* const starts = first_product_.data() + tile.kind * (blocks() + 1) + block;
+          const Place* const starts = first_product_.data() + tile.kind * (blocks() + 1) + block;
           const LaneProducts<T> products{packed_.get() + i * k_ * kLaneRows,
-                                         products_.data() + starts[0],
-                                         products_.data() + starts[1],
+                                         products_.data() + starts[0].at,
+                                         products_.data() + starts[1].at,
                                          block > 0,
                                          block + 1 == blocks(),
                                          bias_ ? bias_ + row : nullptr};
@@ -263,6 +264,9 @@ class LatticeLanes {
 
  private:
   static constexpr int W = kLanes<T>;
+  struct Place {
+    size_t at;  // in a list
+  };
   // Output pixels of one kind: where they begin in a window and where their sums go.
   struct Tile {
     int64_t kind, pixels;
@@ -274,7 +278,7 @@ class LatticeLanes {
   // Those of one more kind of pixels.
   void list_products(const Axis& h, const Axis& w, const TapRange& rows, const TapRange& columns) {
     int64_t block = 0;
-    const auto begin_block = [&] { first_product_.push_back(static_cast<int64_t>(products_.size())); };
+    const auto begin_block = [&] { first_product_.push_back({products_.size()}); };
     begin_block();
     for (int64_t c = 0; c < channels_; ++c) {
       for (int64_t i = rows.first; i < rows.last; ++i) {
@@ -310,11 +314,12 @@ class LatticeLanes {
   int64_t channels_, plane_, k_;
   const T *filters_, *bias_;
   Parts panels_;
-  Scratch<T> packed_;                   // [panel][k][kLaneRows]
-  std::vector<Product> products_;       // [kind]
-  std::vector<int64_t> first_product_;  // [kind][block], and its end
-  std::vector<Tile> tiles_;             // [band]
-  std::vector<int64_t> first_tile_;     // [band], and its end
+  Scratch<T> packed_;                 // [panel][k][kLaneRows]
+  std::vector<Product> products_;     // [kind]
+  std::vector<Place> first_product_;  // [kind][block], and its end
+  std::vector<Tile> tiles_;           // [band]
+  std::vector<Place> first_tile_;     // [band], and its end
 };
 
+}  // namespace
 }  // namespace nnlite
