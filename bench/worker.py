@@ -6,11 +6,13 @@ each and lets them take turns: it writes a command per line, the worker answers 
 
 from __future__ import annotations
 
+import getpass
 import importlib
 import json
 import os
 import pkgutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -44,6 +46,9 @@ def environment(kind: str, threads: list[int], avx2: bool) -> dict[str, str]:
         if kind == "numpy":
             groups = importlib.import_module("numpy._core._multiarray_umath").__cpu_dispatch__
             values["NPY_DISABLE_CPU_FEATURES"] = " ".join(g for g in groups if "AVX512" in g or g == "X86_V4")
+        if kind.startswith("torch"):
+            # Kernels that torch.compile has kept from a run with wider vectors must not be taken for these.
+            values["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / f"inductor-avx2-{getpass.getuser()}")
     if kind == "torch-nofault":
         values["GLIBC_TUNABLES"] = NO_FAULTS
     return values

@@ -119,6 +119,7 @@ def test_environments_of_the_workers() -> None:
     assert worker.environment("torch", [1, 2], False) == {}
     assert worker.environment("torch-nofault", [1], False) == {"GLIBC_TUNABLES": worker.NO_FAULTS}
     assert worker.environment("numpy", [1], True)["OPENBLAS_CORETYPE"] == "Haswell"
+    assert "inductor" in worker.environment("torch", [1], True)["TORCHINDUCTOR_CACHE_DIR"]
     assert "XLA_FLAGS" in worker.environment("jax", [1], False)
     assert "XLA_FLAGS" not in worker.environment("jax", [2], False)
 

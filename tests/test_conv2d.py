@@ -90,6 +90,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((18, 8, 7, 10), (40, 8, 3, 3), {"stride": (3, 2), "padding": (0, 2)}),
     ((17, 33, 5, 5), (65, 33, 1, 1), {"stride": 2}),  # residues of no taps
     ((20, 40, 5, 6), (70, 40, 2, 2), {"padding": 4, "dilation": 3}),  # pixels of no taps
+    ((17, 3, 4, 5), (66, 3, 2, 2), {"stride": 2**40}),
+    ((17, 9, 4, 4), (5, 9, 3, 3), {"stride": 2**32, "padding": 2**33}),
     ((16, 70, 7, 7), (50, 70, 1, 1), {}),
     ((17, 16, 6, 7), (20, 8, 3, 3), {"groups": 2, "padding": 1}),
     # One input channel per group, dweight in vectors over groups:

@@ -719,7 +719,7 @@ void lanes_convolution(int64_t n, int64_t m, int64_t channels, int64_t plane, co
   }
   const int64_t groups = n / W, together = std::min<int64_t>(groups, num_threads());
   const int64_t window_size = channels * plane * W, work = W * m * channels * taps * out.a * out.b;  // of a group
-  const int64_t band_pixels = bands.size(0) * out.step_h * out.width;
+  const int64_t band_pixels = std::min(bands.size(0) * out.step_h, height) * out.width;
   const Parts panels(m, kLaneRows);
   const Scratch<T> windows(together * window_size);
   const Scratch<uint8_t> again(groups);

@@ -62,7 +62,7 @@ constexpr int kLaneRows = 4, kLanePixels = 3;
 constexpr int64_t kBandBytes = 600 << 10;  // smaller tiles read faster, and wait longer for what is not near
 #endif
 
-// Where the operands of a product lie, in a panel of filters and relative to a pixel's place in a window.
+// Where the operands of a product lie, in a panel of filters and relative to a pixel's first one in a window.
 struct Product {
   int32_t filter, source;
 };
@@ -267,7 +267,7 @@ class LatticeLanes {
   struct Place {
     size_t at;  // in a list
   };
-  // Output pixels of one kind: where they begin in a window and where their sums go.
+  // Output pixels of one kind: where their first operands lie in a window and where their sums go.
   struct Tile {
     int64_t kind, pixels;
     int32_t from[kLanePixels], to[kLanePixels];
@@ -285,8 +285,9 @@ class LatticeLanes {
         for (int64_t j = columns.first; j < columns.last; ++j) {
           const int64_t k = (c * h.taps + i) * w.taps + j;
           for (; block < k / kBlock; ++block) begin_block();
-          products_.push_back(
-              {static_cast<int32_t>(k * kLaneRows), static_cast<int32_t>((c * plane_ + h.d[i] * w.size + w.d[j]) * W)});
+          const int64_t row = h.d[i] - h.d[rows.first], column = w.d[j] - w.d[columns.first];
+          products_.push_back({static_cast<int32_t>(k * kLaneRows),
+                               static_cast<int32_t>((c * plane_ + row * w.size + column) * W)});
         }
       }
     }
@@ -304,7 +305,10 @@ class LatticeLanes {
         const int64_t a = rows.begin + (parts.first(p) + v) / width, b = columns.begin + (parts.first(p) + v) % width;
         const int64_t to =
             ((a - top) * lattice.step_h + lattice.first_h) * lattice.width + b * lattice.step_w + lattice.first_w;
-        tile.from[v] = static_cast<int32_t>((a * h.step * w.size + b * w.step) * W);
+        if (rows.first < rows.last && columns.first < columns.last) {
+          const int64_t row = a * h.step + h.d[rows.first], column = b * w.step + w.d[columns.first];
+          tile.from[v] = static_cast<int32_t>((row * w.size + column) * W);
+        }
         tile.to[v] = static_cast<int32_t>(to * W);
       }
       tiles_.push_back(tile);
