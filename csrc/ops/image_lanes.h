@@ -286,8 +286,8 @@ class LatticeLanes {
           const int64_t k = (c * h.taps + i) * w.taps + j;
           for (; block < k / kBlock; ++block) begin_block();
           const int64_t row = h.d[i] - h.d[rows.first], column = w.d[j] - w.d[columns.first];
-          products_.push_back({static_cast<int32_t>(k * kLaneRows),
-                               static_cast<int32_t>((c * plane_ + row * w.size + column) * W)});
+          products_.push_back(
+              {static_cast<int32_t>(k * kLaneRows), static_cast<int32_t>((c * plane_ + row * w.size + column) * W)});
         }
       }
     }
