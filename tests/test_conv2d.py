@@ -78,6 +78,7 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 40, 90), (8, 3, 3, 3), {"stride": 2, "padding": (0, 1)}),
     ((1, 3, 23, 50), (4, 3, 3, 3), {"stride": (5, 4)}),  # 20 residues, some of no taps
     ((2, 4, 18, 40), (6, 2, 5, 3), {"stride": (1, 3), "padding": 2, "groups": 2}),
+    ((2, 3, 10, 2), (5, 3, 4, 4), {"stride": (1, 2), "padding": (0, 1)}),  # rows as long as their every other column
     ((2, 3, 27, 40), (5, 3, 9, 8), {"stride": (9, 8)}),  # 72 residues, of one tap each
     ((1, 2, 40, 50), (3, 2, 2, 3), {"stride": 20, "padding": (1, 0)}),  # 400, of which six have a tap
     ((1, 3, 5, 60), (4, 3, 2, 2), {"stride": 2**40}),  # every row and column is a residue

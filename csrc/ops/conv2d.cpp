@@ -130,7 +130,7 @@ struct Window {
     const int64_t first = std::clamp<int64_t>(x >= 0 ? 0 : ceil_div(-x, step), 0, width);
     const int64_t last = std::clamp(x >= w.size ? 0 : ceil_div(w.size - x, step), first, width);
     const int64_t next = down * w.size;
-    if (width == next && x == 0 && y >= 0 &&
+    if (step == 1 && width == next && x == 0 && y >= 0 &&
         y + rows * down <= height) {  // the rows follow one another in the source, too
       const int64_t all = rows * width;
       for (int64_t b = 0; b < all; b += W) store(to + b, load(line + b, Lanes(0, all - b)));
