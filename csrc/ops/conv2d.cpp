@@ -665,7 +665,8 @@ Upcoming<T> upcoming(const LatticeConvolution<T>& convolution, const Pieces& pie
   return i + 1 < pieces.n ? convolution.source(i + 1, 0, pieces.band) : Upcoming<T>();
 }
 
-// A convolution on one lattice, whose results are an image as it lies in memory.
+// A convolution on one lattice, whose results are an image as it lies in memory, in full: products with the padding
+// included.
 template <class T>
 void full_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, const T* source, int64_t source_image,
                       const T* filters, const T* bias, const Lattice<T>& lattice) {
@@ -1026,6 +1027,7 @@ void strided_rows_of_dx(const Conv2dSize& size, const T* dy, const T* weight, T*
   }
 }
 
+// Backward-data with strides, in full.
 template <class T>
 void strided_backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) {
   const int64_t channels = size.c / size.groups, m = size.k / size.groups;
@@ -1103,6 +1105,7 @@ constexpr int tap_rows(int vectors) { return vectors == 1 ? 9 : 6; }
 constexpr int64_t kPreparedBytes = 1 << 20;
 constexpr int64_t kSmallBytes = 64 << 10;
 
+// Rows of the padding are left out where channels fill tiles and it is worth looking for values that forbid it.
 constexpr int64_t kManyChannels = 4;
 constexpr double kMostRowsInside = 0.975;  // on 28 x 28 with 3 x 3 it is 0.976
 
