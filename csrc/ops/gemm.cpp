@@ -61,42 +61,50 @@ void gemm_one_row(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
 }
 
 // Few rows of A against a transposed B: every element of B is used so few times that packing it would cost more than
-// the products. W columns of C at a time, B is transposed in registers, W steps of k at once.
+// the products. B is transposed on its way into registers, W steps of k at once.
 constexpr int kTransposedRows = 8;
 
-template <class T, int M>
+// Columns of C in V vectors.
+template <class T, int M, int V>
 void few_rows_columns(GemmSize s, const T* a, const T* b, const T* bias, T* c, int64_t column) {
   constexpr int W = kLanes<T>;
-  const int64_t columns = std::min<int64_t>(W, s.n - column);
-  const T* rows[W];
-  for (int j = 0; j < W; ++j) rows[j] = b + (column + std::min<int64_t>(j, columns - 1)) * s.k;
-  Vec<T> totals[M] = {};
+  const int64_t columns = std::min<int64_t>(V * W, s.n - column);
+  const T* rows[V * W];
+  for (int j = 0; j < V * W; ++j) rows[j] = b + (column + std::min<int64_t>(j, columns - 1)) * s.k;
+  Vec<T> totals[V][M] = {};
   for (int64_t k0 = 0; k0 == 0 || k0 < s.k; k0 += kBlock) {
     const int64_t k1 = std::min(k0 + kBlock, s.k);
-    Vec<T> acc[M] = {};
+    Vec<T> acc[V][M] = {};
     int64_t k = k0;
     for (; k + W <= k1; k += W) {
-      Vec<T> block[W];
+#pragma GCC unroll 2
+      for (int v = 0; v < V; ++v) {
+        Vec<T> block[W];
+        load_transposed<T>([&](int j) { return rows[v * W + j] + k; }, block);
 #pragma GCC unroll 16
-      for (int j = 0; j < W; ++j) block[j] = load(rows[j] + k);
-      transpose<T>(block);
-#pragma GCC unroll 16
-      for (int j = 0; j < W; ++j) {
+        for (int j = 0; j < W; ++j) {
 #pragma GCC unroll 8
-        for (int i = 0; i < M; ++i) acc[i] = fma(broadcast(a[i * s.k + k + j]), block[j], acc[i]);
+          for (int i = 0; i < M; ++i) acc[v][i] = fma(broadcast(a[i * s.k + k + j]), block[j], acc[v][i]);
+        }
       }
     }
     for (; k < k1; ++k) {
-      Vec<T> bk;
-      for (int j = 0; j < W; ++j) bk[j] = rows[j][k];
-      for (int i = 0; i < M; ++i) acc[i] = fma(broadcast(a[i * s.k + k]), bk, acc[i]);
+      for (int v = 0; v < V; ++v) {
+        Vec<T> bk;
+        for (int j = 0; j < W; ++j) bk[j] = rows[v * W + j][k];
+        for (int i = 0; i < M; ++i) acc[v][i] = fma(broadcast(a[i * s.k + k]), bk, acc[v][i]);
+      }
     }
-    for (int i = 0; i < M; ++i) totals[i] = k0 == 0 ? acc[i] : totals[i] + acc[i];
+    for (int v = 0; v < V; ++v) {
+      for (int i = 0; i < M; ++i) totals[v][i] = k0 == 0 ? acc[v][i] : totals[v][i] + acc[v][i];
+    }
   }
-  const Lanes lanes(0, columns);
-  for (int i = 0; i < M; ++i) {
-    if (bias) totals[i] = totals[i] + load(bias + column, lanes);
-    store(c + i * s.n + column, totals[i], lanes);
+  for (int v = 0; v < V; ++v) {
+    const Lanes lanes(0, columns - v * W);
+    for (int i = 0; i < M; ++i) {
+      if (bias) totals[v][i] = totals[v][i] + load(bias + column + v * W, lanes);
+      store(c + i * s.n + column + v * W, totals[v][i], lanes);
+    }
   }
 }
 
@@ -105,10 +113,15 @@ void gemm_few_rows(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   if constexpr (M > 1) {
     if (s.m < M) return gemm_few_rows<T, M - 1>(s, a, b, bias, c);
   }
-  constexpr int W = kLanes<T>;
-  const int64_t grain = std::max<int64_t>(1, (1 << 17) / (W * std::max<int64_t>(s.k, 1)));
-  parallel_for(0, ceil_div(s.n, W), grain, [=](int64_t begin, int64_t end) {
-    for (int64_t v = begin; v < end; ++v) few_rows_columns<T, M>(s, a, b, bias, c, v * W);
+  // With one row of A and short vectors the sums of two take turns, or each would wait for itself. But rows of B that lie
+  // whole pages apart fall into few places of the cache, where the fewer are in use, the fewer are driven out.
+  constexpr int W = kLanes<T>, V = M == 1 && kVecBytes < 64 ? 2 : 1;
+  const bool one_by_one = V == 1 || s.k * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
+  const int64_t vectors = ceil_div(s.n, W), grain = std::max<int64_t>(1, (1 << 17) / (W * std::max<int64_t>(s.k, 1)));
+  parallel_for(0, vectors, ceil_div(grain, V) * V, [=](int64_t begin, int64_t end) {
+    int64_t v = begin;
+    for (; v + V <= end && !one_by_one; v += V) few_rows_columns<T, M, V>(s, a, b, bias, c, v * W);
+    for (; v < end; ++v) few_rows_columns<T, M, 1>(s, a, b, bias, c, v * W);
   });
 }
 
