@@ -211,15 +211,44 @@ struct Upcoming {
   int64_t distance = 0, planes = 0, length = 0, asked = 0;
 };
 
+constexpr int64_t kWindowBytes = 256 << 10;
+constexpr int64_t kPackedBytes = 320 << 10;
+constexpr int64_t kRollingBytes = 32 << 10;  // of one channel
+constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of filters in L1
+constexpr int64_t kMostPhases = 16;          // of a plane at a time
+constexpr int64_t kLongSum = 64, kMostProducts = 1 << 18;
+constexpr int64_t kLanesBytes = 16 << 20, kLaneSumsBytes = 2 << 20;  // of a group of images, and of a piece of it
+constexpr double kMostInside = 0.955;                                // on 32 x 32 with 3 x 3 it is 0.959
+constexpr int64_t kGrainWork = 1 << 20;                              // multiply-adds that take about 10 us
+
+// Pieces that work is worth, if there are to be more than one: some for each thread, each worth waking a thread.
+int64_t wanted_pieces(int64_t work) {
+  const int64_t threads = num_threads(), wanted = threads == 1 ? 1 : std::min(4 * threads, work / kGrainWork + 1);
+  return wanted < threads ? wanted : wanted / threads * threads;
+}
+
+// Few pieces leave threads idle: then a piece's output channels are divided, too.
+Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
+  const int64_t each = pieces % num_threads() == 0 ? 1 : ceil_div(wanted_pieces(work), pieces);
+  return Parts(m, std::max<int64_t>(kMR, ceil_div(m, each)));
+}
+
 // Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
 struct Pieces {
-  // Bands of a multiple of `whole` rows, if they have so many.
-  Pieces(int64_t n, int64_t a, int64_t b, int64_t pixels, int64_t whole) : n(n), a(a), b(b) {
+  // Bands of a multiple of `whole` rows, if they have so many, and of about `pixels` pixels; if threads would be idle, of
+  // fewer, but of at least `least`.
+  Pieces(int64_t n, int64_t a, int64_t b, int64_t pixels, int64_t whole, int64_t wanted, int64_t least)
+      : n(n), a(a), b(b) {
     band = std::max<int64_t>(1, pixels / b);
+    if (const int64_t all = n * ceil_div(a, band); all < wanted) {
+      const int64_t threads = num_threads(), per_image = ceil_div(ceil_div(all, threads) * threads, n);
+      const int64_t fair = ceil_div(ceil_div(a, per_image), whole) * whole;
+      if (fair * b >= least) band = fair;
+    }
     if (band > whole) band = band / whole * whole;
     band = std::min(band, a);
     bands = ceil_div(a, band);
-    images = bands > 1 ? 1 : std::clamp<int64_t>(pixels / (a * b), 1, n);
+    images = bands > 1 ? 1 : std::clamp<int64_t>(pixels / (a * b), 1, std::max<int64_t>(1, n / wanted));
     count = ceil_div(n, images) * bands;
   }
   int64_t n, a, b, band, bands, images, count;
@@ -274,22 +303,6 @@ void pack_patches(const T* window, const Window& layout, const int64_t* taps, in
       }
     }
   }
-}
-
-constexpr int64_t kWindowBytes = 256 << 10;
-constexpr int64_t kPackedBytes = 320 << 10;
-constexpr int64_t kRollingBytes = 32 << 10;  // of one channel
-constexpr int64_t kNearBytes = 20 << 10;     // of a window, beside six rows of filters in L1
-constexpr int64_t kMostPhases = 16;          // of a plane at a time
-constexpr int64_t kLongSum = 64, kMostProducts = 1 << 18;
-constexpr int64_t kLanesBytes = 16 << 20, kLaneSumsBytes = 2 << 20;  // of a group of images, and of a piece of it
-constexpr double kMostInside = 0.955;                                // on 32 x 32 with 3 x 3 it is 0.959
-constexpr int64_t kGrainWork = 1 << 20;                              // multiply-adds that take about 10 us
-
-// Few pieces leave threads idle: then a piece's output channels are divided, too. A grain is worth waking a thread.
-Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
-  const int64_t wanted = num_threads() == 1 ? 1 : std::min<int64_t>(4 * num_threads(), work / kGrainWork + 1);
-  return Parts(m, std::max<int64_t>(kMR, ceil_div(m, ceil_div(wanted, pieces))));
 }
 
 // Whether each output pixel of an (a, b) lattice has one tap, which lies at the pixel's own place.
@@ -363,7 +376,7 @@ class OneChannelConvolution {
         rolls_(rows_roll(channels, h, w)),
         columns_(ceil_div(out_w, kLanes<T>), rolls_ ? rolling_vectors(static_cast<int>(h.taps)) : kSharedVectors),
         pieces_(1, out_h, out_w, (rolls_ ? kRollingBytes : kWindowBytes) / (std::max<int64_t>(1, channels) * sizeof(T)),
-                most_rows(columns_.size(0))),
+                most_rows(columns_.size(0)), 1, 1),
         layout_(h, w, channels, out_w, pieces_.band, false),
         weights_(groups * taps() + 1),
         places_(w.taps + 1) {
@@ -678,8 +691,9 @@ void full_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, co
     return pointwise_convolution(n, m, channels, source, source_image, filters, bias, lattice);
   }
   const int64_t copies = lattice.b % kLanes<T> ? w.taps : 1;
-  const Pieces pieces(n, lattice.a, lattice.b, pixels_of_piece<T>(channels * copies), whole_rows<T>(lattice.b));
   const int64_t work = n * m * std::max<int64_t>(channels * h.taps * w.taps, 64) * pixels;  // short sums: memory-bound
+  const Pieces pieces(n, lattice.a, lattice.b, pixels_of_piece<T>(channels * copies), whole_rows<T>(lattice.b),
+                      wanted_pieces(work), 2 * kNV * kLanes<T>);
   const Parts divisions = divide_channels(m, pieces.count, work);
   const LatticeConvolution<T> convolution(channels, h, w, source, source_image, filters, bias, lattice.b, pieces.band,
                                           divisions, n * pixels);
@@ -980,8 +994,9 @@ void strided_rows_of_dx(const Conv2dSize& size, const T* dy, const T* weight, T*
     taps += reached;
   }
   const int64_t a = ceil_div(size.h - ph0, size.stride_h), b = ceil_div(size.w, size.stride_w);  // of the largest
-  const Pieces pieces(size.n, a, b, pixels_of_piece<T>(m + channels * kept), whole_rows<T>(b));
   const int64_t work = size.n * channels * std::max<int64_t>(m * taps, 64 * count) * a * b;
+  const Pieces pieces(size.n, a, b, pixels_of_piece<T>(m + channels * kept), whole_rows<T>(b), wanted_pieces(work),
+                      2 * kNV * kLanes<T>);
   const Parts divisions = divide_channels(channels, pieces.count, work);
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   for (int64_t g = 0; g < size.groups; ++g) {
