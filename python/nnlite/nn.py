@@ -398,7 +398,7 @@ class Sequential(_Indexed):
 
     def forward(self, x: Any) -> Any:
         """The last module's result."""
-        for module in self._list():
+        for module in [value for value in self.__dict__.values() if isinstance(value, Module)]:
             x = module(x)
         return x
 

@@ -16,12 +16,12 @@ def linear(x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | Non
     """
     x, weight = as_tensor("linear", "x", x), as_tensor("linear", "weight", weight)
     bias = None if bias is None else as_tensor("linear", "bias", bias)
-    leading = x.data.shape[:-1]
-    if x.data.ndim != 2 and x.data.ndim > 0:
-        y = linear(reshape(x, (math.prod(leading), x.data.shape[-1])), weight, bias)
-        return reshape(y, (*leading, y.data.shape[-1]))
-    kernels = ops(x.data)
     data, w = x.data, weight.data
+    if data.ndim != 2 and data.ndim > 0:
+        leading = data.shape[:-1]
+        y = linear(reshape(x, (math.prod(leading), data.shape[-1])), weight, bias)
+        return reshape(y, (*leading, y.data.shape[-1]))
+    kernels = ops(data)
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
         return (
