@@ -78,6 +78,11 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     ((1, 18, 2, 1), 9, 1, 4),  # windows larger than a plane
     ((1, 20, 40, 120), (3, 4), (1, 4), (1, 2)),  # few rows at a time
     ((1, 18, 90, 100), (2, 3), (5, 4), 0),  # rows of which none lies in a window
+    # Indices of 255 taps have 8 bits, of 256 taps 32.
+    ((1, 2, 18, 40), (15, 17), 1, (7, 8)),
+    ((2, 9, 20, 35), 16, None, 0),
+    ((1, 2, 20, 40), 16, 1, 8),
+    ((1, 2, 140, 30), (128, 2), (64, 1), (64, 0)),
 ]
 GLOBAL_CASES = [
     (1, 1, 1, 1),
@@ -166,13 +171,13 @@ REFUSALS: list[Refusal] = [
     ),
     (
         "max_pool2d_backward",
-        lambda: (full(2, 3, 2, 2), full(2, 3, 2, 3, dtype=np.int32), X, 2),
+        lambda: (full(2, 3, 2, 2), full(2, 3, 2, 3, dtype=np.uint8), X, 2),
         ValueError,
         r"^max_pool2d_backward: dy has shape \(2, 3, 2, 2\) but the output needs \(2, 3, 2, 3\)$",
     ),
     (
         "max_pool2d_backward",
-        lambda: (full(2, 3, 2, 3), full(2, 3, 2, 2, dtype=np.int32), X, 2),
+        lambda: (full(2, 3, 2, 3), full(2, 3, 2, 2, dtype=np.uint8), X, 2),
         ValueError,
         r"index has shape \(2, 3, 2, 2\) but the output needs \(2, 3, 2, 3\)$",
     ),
@@ -180,7 +185,7 @@ REFUSALS: list[Refusal] = [
         "max_pool2d_backward",
         lambda: (full(2, 3, 2, 3), full(2, 3, 2, 3, dtype=np.int64), X, 2),
         TypeError,
-        r"index must be int32, got int64$",
+        r"index must be uint8, got int64$",
     ),
     (
         "max_pool2d_backward",
@@ -190,25 +195,37 @@ REFUSALS: list[Refusal] = [
     ),
     (
         "max_pool2d_backward",
-        lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), 4, np.int32), X, 2),
+        lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), 4, np.uint8), X, 2),
         ValueError,
         r"index holds \[4\] but a window has 4 taps \(0 to 3\)$",
     ),
     (
         "max_pool2d_backward",
-        lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), -1, np.int32), X, 2),
+        lambda: (full(2, 3, 2, 3), np.full((2, 3, 2, 3), 255, np.uint8), X, 2),
         ValueError,
-        r"index holds \[-1\] but a window has 4 taps",
+        r"index holds \[255\] but a window has 4 taps",
     ),
     (
         "max_pool2d_backward",
-        lambda: (full(2, 3, 3, 3), np.full((2, 3, 3, 3), 9, np.int32), X, 3, 2, 1),
+        lambda: (full(1, 1, 1, 1), full(1, 1, 1, 1, dtype=np.uint8), (1, 1, 16, 16), 16),
+        TypeError,
+        r"index must be int32, got uint8$",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(1, 1, 1, 1), np.full((1, 1, 1, 1), -1, np.int32), (1, 1, 16, 16), 16),
+        ValueError,
+        r"index holds \[-1\] but a window has 256 taps",
+    ),
+    (
+        "max_pool2d_backward",
+        lambda: (full(2, 3, 3, 3), np.full((2, 3, 3, 3), 9, np.uint8), X, 3, 2, 1),
         ValueError,
         r"index holds \[9\] but a window has 9 taps \(0 to 8\)$",
     ),
     (
         "max_pool2d_backward",
-        lambda: (full(2, 3, 5, 6), np.full((2, 3, 5, 6), 9, np.int32), X, 3, 1, 1),
+        lambda: (full(2, 3, 5, 6), np.full((2, 3, 5, 6), 9, np.uint8), X, 3, 1, 1),
         ValueError,
         r"index holds \[9\] but a window has 9 taps \(0 to 8\)$",
     ),
@@ -273,7 +290,7 @@ def test_padding_is_never_chosen_by_the_maximum_and_counts_in_the_average(backen
     x = np.full((1, 1, 2, 2), -3, np.float32)
     y, index = backend.max_pool2d_forward(x, 2, 2, 1)
     assert_same_bits(y, x)
-    assert_same_bits(index, np.array([[[[3, 2], [1, 0]]]], np.int32))
+    assert_same_bits(index, np.array([[[[3, 2], [1, 0]]]], np.uint8))
     assert_same_bits(backend.avg_pool2d_forward(x, 2, 2, 1), x / np.float32(4))
 
 
@@ -304,15 +321,15 @@ def test_a_choice_in_the_padding_is_given_nothing(backend: ModuleType, padding: 
     x_shape = (2, 3, 17, 33)
     y = numbers((2, 3, 8 + padding, 16 + padding), np.float32)
     for tap in range(9):
-        assert_op(backend, "max_pool2d_backward", y, np.full(y.shape, tap, np.int32), x_shape, 3, 2, padding)
+        assert_op(backend, "max_pool2d_backward", y, np.full(y.shape, tap, np.uint8), x_shape, 3, 2, padding)
 
 
-@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1), (7, 1, 3)])
+@pytest.mark.parametrize("window", [(2, 2, 0), (3, 2, 0), (3, 2, 1), (3, 1, 1), (7, 1, 3), (16, 1, 0), (16, 9, 8)])
 def test_an_index_anywhere_is_checked(backend: ModuleType, window: tuple[Any, ...]) -> None:
     x = numbers((3, 2, 20, 40), np.float32)
     y, index = backend.max_pool2d_forward(x, *window)
     for place in (0, index.shape[-1] - 1, index.size // 2, index.size - 1):
-        for tap in (window[0] ** 2, -1, 2**31 - 1, -(2**31)):
+        for tap in (window[0] ** 2, 255) if index.dtype == np.uint8 else (256, -1, 2**31 - 1, -(2**31)):
             wrong = index.copy()
             wrong.reshape(-1)[place] = tap
             with pytest.raises(ValueError, match=rf"index holds \[{tap}\] but a window has"):

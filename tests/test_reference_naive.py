@@ -155,7 +155,7 @@ def test_pooling(case: Any, values: Any, dtype: Any) -> None:
     x, dy = values(x_shape, dtype, 1), values((*x_shape[:2], *windows), dtype, 2)
     count = dtype(kernel[0] * kernel[1])
 
-    y, average, index = np.empty_like(dy), np.empty_like(dy), np.empty(dy.shape, np.int32)
+    y, average, index = np.empty_like(dy), np.empty_like(dy), np.empty(dy.shape, np.uint8)
     for n, c, oh, ow in np.ndindex(dy.shape):
         best, total = None, dtype(0)
         for tap, h, w in taps_inside(x_shape, kernel, stride, padding, oh, ow):

@@ -32,6 +32,12 @@ struct Pool {
     planes = size_of(op, {x[0], x[1]});
     y_shape = {x[0], x[1], h.windows, w.windows};
   }
+  int64_t taps() const { return h.kernel * w.kernel; }
+  // Calls f with a number of the type that indices of taps have.
+  template <class F>
+  auto by_index_type(F f) const {
+    return taps() < 256 ? f(uint8_t{}) : f(int32_t{});
+  }
   WindowAxis h, w;
   int64_t planes;
   Shape y_shape;
@@ -43,12 +49,14 @@ py::tuple max_forward(const py::object& x_object, const py::object& kernel_size,
   const Input x(op, "x", x_object, 4, kXAxes);
   const Pool pool(op, x.shape(), kernel_size, stride, padding);
   return by_dtype(x.is_double(), [&]<class T>(T) {
-    Output<T> y(op, pool.y_shape);
-    Output<int32_t> index(op, pool.y_shape);
-    run([&, y_to = y.data(), index_to = index.data()] {
-      max_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, y_to, index_to);
+    return pool.by_index_type([&]<class I>(I) {
+      Output<T> y(op, pool.y_shape);
+      Output<I> index(op, pool.y_shape);
+      run([&, y_to = y.data(), index_to = index.data()] {
+        max_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, y_to, index_to);
+      });
+      return py::make_tuple(y.array(), index.array());
     });
-    return py::make_tuple(y.array(), index.array());
   });
 }
 
@@ -59,20 +67,22 @@ Array max_backward(const py::object& dy_object, const py::object& index_object, 
   const Shape x_shape = shape_argument(op, "x_shape", x_shape_object, 4, kXAxes);
   const Pool pool(op, x_shape, kernel_size, stride, padding);
   check_shape(dy, pool.y_shape, "the output");
-  const Indices<int32_t> index(op, "index", index_object, pool.y_shape, "the output");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
-    Output<T> dx(op, x_shape);
-    bool valid = true;
-    run([&, from = index.data(), to = dx.data()] {
-      valid = max_pool2d_backward(dy.as<T>(), from, pool.planes, pool.h, pool.w, to);
+    return pool.by_index_type([&]<class I>(I) {
+      const Indices<I> index(op, "index", index_object, pool.y_shape, "the output");
+      Output<T> dx(op, x_shape);
+      bool valid = true;
+      run([&, from = index.data(), to = dx.data()] {
+        valid = max_pool2d_backward(dy.as<T>(), from, pool.planes, pool.h, pool.w, to);
+      });
+      const int64_t count = valid ? 0 : index.size();
+      for (int64_t i = 0; i < count; ++i) {
+        const int64_t tap = index.data()[i];
+        check(tap >= 0 && tap < pool.taps(), op, ": index holds [", tap, "] but a window has ", pool.taps(),
+              " taps (0 to ", pool.taps() - 1, ")");
+      }
+      return dx.array();
     });
-    const int64_t taps = pool.h.kernel * pool.w.kernel, count = valid ? 0 : index.size();
-    for (int64_t i = 0; i < count; ++i) {
-      const int32_t tap = index.data()[i];
-      check(tap >= 0 && tap < taps, op, ": index holds [", tap, "] but a window has ", taps, " taps (0 to ", taps - 1,
-            ")");
-    }
-    return dx.array();
   });
 }
 

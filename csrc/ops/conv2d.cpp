@@ -235,8 +235,8 @@ Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
 
 // Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
 struct Pieces {
-  // Bands of a multiple of `whole` rows, if they have so many, and of about `pixels` pixels; if threads would be idle, of
-  // fewer, but of at least `least`.
+  // Bands of a multiple of `whole` rows, if they have so many, and of about `pixels` pixels; if threads would be idle,
+  // of fewer, but of at least `least`.
   Pieces(int64_t n, int64_t a, int64_t b, int64_t pixels, int64_t whole, int64_t wanted, int64_t least)
       : n(n), a(a), b(b) {
     band = std::max<int64_t>(1, pixels / b);

@@ -113,8 +113,8 @@ void gemm_few_rows(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   if constexpr (M > 1) {
     if (s.m < M) return gemm_few_rows<T, M - 1>(s, a, b, bias, c);
   }
-  // With one row of A and short vectors the sums of two take turns, or each would wait for itself. But rows of B that lie
-  // whole pages apart fall into few places of the cache, where the fewer are in use, the fewer are driven out.
+  // With one row of A and short vectors the sums of two take turns, or each would wait for itself. But rows of B that
+  // lie whole pages apart fall into few places of the cache, where the fewer are in use, the fewer are driven out.
   constexpr int W = kLanes<T>, V = M == 1 && kVecBytes < 64 ? 2 : 1;
   const bool one_by_one = V == 1 || s.k * static_cast<int64_t>(sizeof(T)) % 4096 == 0;
   const int64_t vectors = ceil_div(s.n, W), grain = std::max<int64_t>(1, (1 << 17) / (W * std::max<int64_t>(s.k, 1)));

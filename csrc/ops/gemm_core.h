@@ -203,8 +203,8 @@ static MicroKernel<T, Right> micro_kernel_for(int64_t rows, int64_t vectors) {
   return micro_kernel<T, MR, NV, Right>;
 }
 
-// 16 bytes of a vector are a piece. Shuffles within pieces are fast everywhere; what crosses them is left to loads, as far
-// as that goes.
+// 16 bytes of a vector are a piece. Shuffles within pieces are fast everywhere; what crosses them is left to loads, as
+// far as that goes.
 template <class T>
 constexpr int kPieceSize = 16 / static_cast<int>(sizeof(T));
 

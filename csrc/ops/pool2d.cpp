@@ -145,7 +145,7 @@ class Taps {
         height_(bands.rows + (h.kernel - 1) / h.stride),
         pitch_(w.windows + (w.kernel - 1) / w.stride),
         used_(std::min(w.size, w.element(w.windows - 1, w.kernel))),
-        room_((bands.group * height_ + 1) * pitch_ + 2 * kLanes<T>),
+        room_((bands.group * height_ + 1) * pitch_ + kVecBytes),
         data_(phases_h_ * phases_w_ * room_) {
     for (int64_t p = 0; p < phases_w_; ++p) {
       left_[p] = p < w.padding ? ceil_div(w.padding - p, w.stride) : 0;
@@ -219,29 +219,85 @@ class Taps {
   Scratch<T> data_;
 };
 
-// Indices of taps, int32 in memory, as integers of T's size.
+// Indices of taps, of type I in memory, as integers of T's size. (What the compiler makes of conversions from and to
+// bytes takes longer than the rest.)
 template <class T>
 using TapVec = typename LaneIndex<T>::type;
-template <class T>
-struct TapMemory;
-template <>
-struct TapMemory<float> {
-  typedef int32_t type __attribute__((vector_size(kVecBytes)));
-};
-template <>
-struct TapMemory<double> {
-  typedef int32_t type __attribute__((vector_size(kVecBytes / 2)));
-};
-template <class T>
-void store_taps(int32_t* to, TapVec<T> taps) {
-  const auto v = __builtin_convertvector(taps, typename TapMemory<T>::type);
+template <class T, class I>
+void store_taps(I* to, TapVec<T> taps) {
+  if constexpr (sizeof(I) == 1) {
+#if defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_maskz_cvtepi32_epi8(0xffff, (__m512i)taps));
+    } else {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm512_maskz_cvtepi64_epi8(0xff, (__m512i)taps));
+    }
+    return;
+#elif defined(__AVX2__)
+    const __m256i low_bytes = sizeof(T) == 4 ? _mm256_set1_epi32(0x0c080400) : _mm256_set1_epi16(0x0800);
+    const __m256i bytes = _mm256_shuffle_epi8((__m256i)taps, low_bytes);
+    const __m128i low = _mm256_castsi256_si128(bytes), high = _mm256_extracti128_si256(bytes, 1);
+    if constexpr (sizeof(T) == 4) {
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(to), _mm_unpacklo_epi32(low, high));
+    } else {
+      _mm_storeu_si32(to, _mm_unpacklo_epi16(low, high));
+    }
+    return;
+#endif
+  }
+  typedef I Memory __attribute__((vector_size(kLanes<T> * sizeof(I))));
+  const auto v = __builtin_convertvector(taps, Memory);
   std::memcpy(to, &v, sizeof v);
 }
+
+// Where windows have chosen a tap, and what is so selected.
+#if defined(__AVX512F__)
 template <class T>
-TapVec<T> load_taps(const int32_t* from) {
-  typename TapMemory<T>::type v;
-  std::memcpy(&v, from, sizeof v);
-  return __builtin_convertvector(v, TapVec<T>);
+using Hits = std::conditional_t<sizeof(T) == 4, __mmask16, __mmask8>;
+template <class T>
+Hits<T> hits(const uint8_t* index, int32_t tap) {
+  const auto* const at = reinterpret_cast<const __m128i*>(index);
+  const __m128i v = sizeof(T) == 4 ? _mm_loadu_si128(at) : _mm_loadl_epi64(at);
+  return static_cast<Hits<T>>(_mm_cmpeq_epi8_mask(v, _mm_set1_epi8(static_cast<char>(tap))));
+}
+template <class T>
+Hits<T> hits(const int32_t* index, int32_t tap) {
+  if constexpr (sizeof(T) == 4) return _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(index), _mm512_set1_epi32(tap));
+  return static_cast<Hits<T>>(
+      _mm256_cmpeq_epi32_mask(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(index)), _mm256_set1_epi32(tap)));
+}
+Vec<float> select(__mmask16 hit, Vec<float> a, Vec<float> b) { return _mm512_mask_blend_ps(hit, b, a); }
+Vec<double> select(__mmask8 hit, Vec<double> a, Vec<double> b) { return _mm512_mask_blend_pd(hit, b, a); }
+#else
+template <class T>
+using Hits = TapVec<T>;
+template <class T, class I>
+Hits<T> hits(const I* index, int32_t tap) {
+#if defined(__AVX2__)
+  if constexpr (sizeof(I) == 1 && sizeof(T) == 4) {
+    return (TapVec<T>)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(index))) == tap;
+  } else if constexpr (sizeof(I) == 1) {
+    return (TapVec<T>)_mm256_cvtepu8_epi64(_mm_loadu_si32(index)) == tap;
+  }
+#endif
+  typedef I Memory __attribute__((vector_size(kLanes<T> * sizeof(I))));
+  Memory v;
+  std::memcpy(&v, index, sizeof v);
+  return __builtin_convertvector(v, TapVec<T>) == tap;
+}
+template <class V, class Hit>
+V select(Hit hit, V a, V b) {
+  return hit ? a : b;
+}
+#endif
+
+// Whether all are indices of `count` taps.
+template <class I>
+bool are_taps(const I* index, int64_t n, int64_t count) {
+  using Unsigned = std::make_unsigned_t<I>;
+  Unsigned most = 0;
+  for (int64_t i = 0; i < n; ++i) most = std::max(most, static_cast<Unsigned>(index[i]));
+  return n == 0 || most < count;
 }
 
 // Where v takes the place of the greatest so far: it is greater, or the first NaN.
@@ -250,8 +306,8 @@ TapVec<T> wins(Vec<T> v, Vec<T> best) {
   return ~(v <= best) & (best == best);
 }
 
-template <class T, class Count>
-void max_of_runs(const T* const* run, Count count, int64_t places, T* y, int32_t* index) {
+template <class T, class I, class Count>
+void max_of_runs(const T* const* run, Count count, int64_t places, T* y, I* index) {
   for (int64_t i = 0; i < places; i += kLanes<T>) {
     Vec<T> best = load(run[0] + i);
     TapVec<T> winner = {};
@@ -293,15 +349,15 @@ int32_t first_tap(WindowAxis h, WindowAxis w, int64_t oh, int64_t ow) {
 }
 
 // The run of a window of -Inf alone may begin with the border, which is -Inf too.
-template <class T>
-void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, int32_t* index) {
+template <class T, class I>
+void skip_border(WindowAxis h, WindowAxis w, Band b, const T* y, I* index) {
   const int64_t few = std::min(w.windows, ceil_div(w.padding, w.stride));
   for (int64_t k = 0; k < b.planes; ++k) {
     for (int64_t oh = b.row; oh < b.row + b.rows; ++oh) {
       const int64_t row = ((b.plane + k) * h.windows + oh) * w.windows;
       const int64_t last = row + (h.element(oh, 0) < 0 ? w.windows : few);
       for (int64_t i = row; i < last; ++i) {
-        if (y[i] == static_cast<T>(-__builtin_inf())) index[i] = first_tap(h, w, oh, i - row);
+        if (y[i] == static_cast<T>(-__builtin_inf())) index[i] = static_cast<I>(first_tap(h, w, oh, i - row));
       }
     }
   }
@@ -370,8 +426,8 @@ void spread(V lanes, int64_t n, int64_t apart, R* to) {
   for (int64_t i = 0; i < n; ++i) to[i * apart] = static_cast<R>(lanes[i]);
 }
 
-template <class T>
-void max_forward_over_planes(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+template <class T, class I>
+void max_forward_over_planes(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, I* index) {
   each_window(x, planes, h, w, [=](const SideBySide<T>& rows, int64_t oh, int64_t ow, int64_t n, int64_t i) {
     Vec<T> best = broadcast(static_cast<T>(-__builtin_inf()));
     TapVec<T> winner = TapVec<T>{} + first_tap(h, w, oh, ow);
@@ -510,7 +566,7 @@ void write_fours(T* x, int64_t planes, WindowAxis h, WindowAxis w, F value) {
 }
 
 template <class T>
-void max_forward_of_fours(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+void max_forward_of_fours(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, uint8_t* index) {
   each_four(x, planes, h, w, [=](int64_t i, auto a, auto b, auto c, auto d) {
     if constexpr (std::is_same_v<decltype(a), T>) {
       const T rest[3] = {b, c, d};
@@ -523,7 +579,7 @@ void max_forward_of_fours(const T* x, int64_t planes, WindowAxis h, WindowAxis w
         winner = tap;
       }
       y[i] = best;
-      index[i] = winner;
+      index[i] = static_cast<uint8_t>(winner);
     } else {
       const Vec<T> rest[3] = {b, c, d};
       Vec<T> best = a;
@@ -540,21 +596,19 @@ void max_forward_of_fours(const T* x, int64_t planes, WindowAxis h, WindowAxis w
 }
 
 template <class T>
-bool max_backward_of_fours(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+bool max_backward_of_fours(const T* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   // The array is the caller's.
   const int64_t all = planes * h.windows * w.windows;
   int valid = 1;
   parallel_for(0, all, 1 << 15, [=, &valid](int64_t begin, int64_t end) {
-    uint32_t wrong = 0;
-    for (int64_t i = begin; i < end; ++i) wrong |= static_cast<uint32_t>(index[i]) >= 4;
-    if (wrong) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+    if (!are_taps(index + begin, end - begin, 4)) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
   });
   if (!valid) return false;
   write_fours(dx, planes, h, w, [=](int64_t i, int32_t tap, auto kind) {
     if constexpr (std::is_same_v<decltype(kind), T>) {
       return index[i] == tap ? dy[i] : T(0);
     } else {
-      return load_taps<T>(index + i) == tap ? load(dy + i) : Vec<T>{};
+      return select(hits<T>(index + i, tap), load(dy + i), Vec<T>{});
     }
   });
   return true;
@@ -633,7 +687,7 @@ void each_nine(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T border,
 }
 
 template <class T>
-void max_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
+void max_forward_of_nines(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, uint8_t* index) {
   const T least = static_cast<T>(-__builtin_inf());
   each_nine(x, planes, h, w, least, [=](auto threes, int64_t first, int64_t last, int64_t i, int64_t ow, int64_t room) {
     // The first greatest of the rows' first greatest ones: shorter chains than from tap to tap.
@@ -690,16 +744,20 @@ Bands window_bands(int64_t planes, WindowAxis h, WindowAxis w) {
   return Bands(planes, h.windows, std::min(h.stride, h.size) * w.size);
 }
 
-template <class T>
-void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
-  if (are_fours(h, w)) return max_forward_of_fours(x, planes, h, w, y, index);
+template <class T, class I>
+void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, I* index) {
+  if constexpr (sizeof(I) == 1) {
+    if (are_fours(h, w)) return max_forward_of_fours(x, planes, h, w, y, index);
+  }
   if (over_planes(h, w)) return max_forward_over_planes(x, planes, h, w, y, index);
-  if (are_nines(h, w)) return max_forward_of_nines(x, planes, h, w, y, index);
+  if constexpr (sizeof(I) == 1) {
+    if (are_nines(h, w)) return max_forward_of_nines(x, planes, h, w, y, index);
+  }
   const Bands bands = window_bands(planes, h, w);
   parallel_for(0, bands.count(), bands.grain(), [=](int64_t begin, int64_t end) {
     const Taps<T> taps(h, w, bands, static_cast<T>(-__builtin_inf()));
     const Scratch<T> best(taps.room());
-    const Scratch<int32_t> winner(taps.room());
+    const Scratch<I> winner(taps.room());
     for (int64_t i = begin; i < end; ++i) {
       const Band b = bands[i];
       taps.read(x, x + planes * h.size * w.size, b);
@@ -769,7 +827,7 @@ class Neighbours {
         w_(w),
         height_(bands.rows + down.before + down.after),
         pitch_(across.size + across.before + across.after),
-        room_((bands.group * height_ + 1) * pitch_ + 2 * kLanes<float>) {}
+        room_((bands.group * height_ + 1) * pitch_ + kVecBytes) {}
 
   int64_t room() const { return room_; }
   int64_t places(Band b) const { return place(b.planes - 1, b.rows); }
@@ -869,17 +927,17 @@ struct ChosenGiven {
   template <class... Window>
   Vec<T> operator()(Window... window) const {
     Vec<T> sum = broadcast(T(-0.0));
-    TapVec<T> chosen = {};
+    Hits<T> chosen = {};
     const auto add = [&](Over w) {
-      const TapVec<T> hit = load_taps<T>(index + w.place) == w.tap;
-      sum = hit ? sum + load(g + w.place) : sum;
+      const Hits<T> hit = hits<T>(index + w.place, w.tap);
+      sum = select(hit, sum + load(g + w.place), sum);
       chosen |= hit;
     };
     (add(window), ...);
-    return chosen ? sum : Vec<T>{};
+    return select(chosen, sum, Vec<T>{});
   }
   const T* g;
-  const int32_t* index;
+  const uint8_t* index;
 };
 
 // Writes `pairs` pairs of rows of elements under windows of 3 x 3 at steps of 2, whole vectors from column 2 * start to
@@ -937,43 +995,43 @@ void write_nines(const Neighbours& at, Band b, WindowAxis h, WindowAxis w, T* x,
 // have chosen, one by one.
 constexpr int64_t kTried = 9;
 
-template <class T, class Count>
-void chosen_sum(const T* g, const int32_t* index, const int64_t* offset, const int32_t* tap, Count count,
-                int64_t places, T* to) {
+template <class T, class I, class Count>
+void chosen_sum(const T* g, const I* index, const int64_t* offset, const int32_t* tap, Count count, int64_t places,
+                T* to) {
   for (int64_t i = 0; i < places; i += kLanes<T>) {
     // -0 stores when it is added to: -0 + x is x for every x.
     const Vec<T> nothing = broadcast(T(-0.0));
     Vec<T> sum = nothing;
-    TapVec<T> chosen = {};
+    Hits<T> chosen = {};
     for (int64_t t = 0; t < count(); ++t) {
-      const TapVec<T> hit = load_taps<T>(index + offset[t] + i) == tap[t];
-      sum = sum + (hit ? load(g + offset[t] + i) : nothing);
+      const Hits<T> hit = hits<T>(index + offset[t] + i, tap[t]);
+      sum = sum + select(hit, load(g + offset[t] + i), nothing);
       chosen |= hit;
     }
-    store(to + i, chosen ? sum : Vec<T>{});
+    store(to + i, select(chosen, sum, Vec<T>{}));
   }
 }
 
-template <class T>
-bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+template <class T, class I>
+bool gather_max(const T* dy, const I* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   int valid = 1;
   const Neighbours at(planes, h, w);
   parallel_for(0, at.bands.count(), at.bands.grain(), [=, &valid](int64_t begin, int64_t end) {
     const bool nines = are_nines(h, w);
     const Scratch<T> g(at.room()), sums(nines ? 0 : at.down.phases * at.across.phases * at.room());
-    const Scratch<int32_t> choice(at.room());
-    const auto taps = static_cast<uint32_t>(h.kernel * w.kernel);
-    uint32_t wrong = 0;
+    const Scratch<I> choice(at.room());
+    bool right = true;
     for (int64_t i = begin; i < end; ++i) {
       const Band b = at.bands[i];
       at.read(dy, b, T(-0.0), g.get(), [](const T*, int64_t) {});
       // The array is the caller's: what it holds is checked here, where it is used.
-      at.read(index, b, int32_t{-1}, choice.get(), [&](const int32_t* row, int64_t n) {
-        for (int64_t j = 0; j < n; ++j) wrong |= static_cast<uint32_t>(row[j]) >= taps;
-      });
-      if (nines) {
-        write_nines(at, b, h, w, dx, dx + at.end(at.bands[end - 1]), ChosenGiven<T>{g.get(), choice.get()});
-        continue;
+      at.read(index, b, static_cast<I>(-1), choice.get(),
+              [&](const I* row, int64_t n) { right &= are_taps(row, n, h.kernel * w.kernel); });
+      if constexpr (sizeof(I) == 1) {
+        if (nines) {
+          write_nines(at, b, h, w, dx, dx + at.end(at.bands[end - 1]), ChosenGiven<T>{g.get(), choice.get()});
+          continue;
+        }
       }
       T* to = sums.get();
       for (int64_t q = 0; q < at.down.phases; ++q) {
@@ -990,13 +1048,13 @@ bool gather_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h,
       }
       at.write(sums.get(), b, dx);
     }
-    if (wrong) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
+    if (!right) __atomic_store_n(&valid, 0, __ATOMIC_RELAXED);
   });
   return valid != 0;
 }
 
-template <class T>
-bool scatter_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+template <class T, class I>
+bool scatter_max(const T* dy, const I* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   int valid = 1;
   const int64_t size = h.size * w.size, taps = h.kernel * w.kernel;
   const bool overlap = h.overlap() || w.overlap();
@@ -1032,12 +1090,14 @@ bool scatter_max(const T* dy, const int32_t* index, int64_t planes, WindowAxis h
   return valid != 0;
 }
 
-template <class T>
-bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
-  if (are_fours(h, w)) return max_backward_of_fours(dy, index, planes, h, w, dx);
+template <class T, class I>
+bool max_backward(const T* dy, const I* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+  if constexpr (sizeof(I) == 1) {
+    if (are_fours(h, w)) return max_backward_of_fours(dy, index, planes, h, w, dx);
+  }
   const Around down(h), across(w);
   const bool gather = w.stride <= 2 && down.most() * across.most() <= kTried;
-  return (gather ? gather_max<T> : scatter_max<T>)(dy, index, planes, h, w, dx);
+  return (gather ? gather_max<T, I> : scatter_max<T, I>)(dy, index, planes, h, w, dx);
 }
 
 template <class T>
@@ -1094,11 +1154,24 @@ void global_backward(const T* dy, int64_t planes, int64_t size, T* dx) {
 
 }  // namespace
 
+void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, uint8_t* index) {
+  max_forward(x, planes, h, w, y, index);
+}
+void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, uint8_t* index) {
+  max_forward(x, planes, h, w, y, index);
+}
 void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, int32_t* index) {
   max_forward(x, planes, h, w, y, index);
 }
 void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, int32_t* index) {
   max_forward(x, planes, h, w, y, index);
+}
+bool max_pool2d_backward(const float* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
+  return max_backward(dy, index, planes, h, w, dx);
+}
+bool max_pool2d_backward(const double* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w,
+                         double* dx) {
+  return max_backward(dy, index, planes, h, w, dx);
 }
 bool max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
   return max_backward(dy, index, planes, h, w, dx);

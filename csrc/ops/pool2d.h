@@ -1,7 +1,8 @@
 // Pooling (docs/numerics.md, section 5) of `planes` planes of h.size x w.size to h.windows x w.windows; h and w are the
 // axes of the windows, dilation 1.
 //
-//   max     the first maximum, or the first NaN, of the taps inside the plane; index is its r * kernel_w + s
+//   max     the first maximum, or the first NaN, of the taps inside the plane; index is its r * kernel_w + s, in 8 bits
+//           where a window has fewer than 256 taps: 255 stands for none
 //   avg     (Σ of the taps inside the plane, from +0) / (kernel_h * kernel_w)
 //   global  Sum(plane) / (h * w)
 //
@@ -15,9 +16,14 @@
 
 namespace nnlite {
 
+void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, uint8_t* index);
+void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, uint8_t* index);
 void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, int32_t* index);
 void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, int32_t* index);
 // False where index holds a tap that a window does not have; dx is then of no use.
+bool max_pool2d_backward(const float* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx);
+bool max_pool2d_backward(const double* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w,
+                         double* dx);
 bool max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx);
 bool max_pool2d_backward(const double* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w,
                          double* dx);

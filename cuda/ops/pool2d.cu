@@ -12,10 +12,10 @@ namespace {
 constexpr int kThreads = 256;
 
 // What becomes of the taps of a window, which come in ascending order.
-template <class T>
+template <class T, class I>
 struct Maximum {
   T* y;
-  int32_t* index;
+  I* index;
   struct State {
     T best;
     int32_t winner;
@@ -29,7 +29,7 @@ struct Maximum {
   }
   __device__ void end(const State& state, int64_t window) const {
     y[window] = state.best;
-    index[window] = state.winner;
+    index[window] = static_cast<I>(state.winner);
   }
 };
 template <class T>
@@ -77,10 +77,10 @@ __global__ void forward(Pool pool, const T* x, Index count, Axis<Index> h, Axis<
 
 // What a window has for its taps is loaded by read(), made ready by prepare(), and asked for by gives(), which is false
 // where a tap has no part in it.
-template <class T>
+template <class T, class I>
 struct FromMaximum {
   const T* dy;
-  const int32_t* index;
+  const I* index;
   int32_t taps;
   int64_t number;
   Fault* fault;
@@ -275,19 +275,19 @@ void start_backward(const char* name, GradientAt gradient_at, int64_t planes, Wi
   });
 }
 
-template <class T>
-void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, int32_t* index) {
-  const auto pool_at = [=](int64_t window) { return Maximum<T>{y + window, index + window}; };
+template <class T, class I>
+void max_forward(const T* x, int64_t planes, WindowAxis h, WindowAxis w, T* y, I* index) {
+  const auto pool_at = [=](int64_t window) { return Maximum<T, I>{y + window, index + window}; };
   start_forward("max_pool2d_forward", pool_at, x, planes, h, w);
 }
 
-template <class T>
-bool max_backward(const T* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
+template <class T, class I>
+bool max_backward(const T* dy, const I* index, int64_t planes, WindowAxis h, WindowAxis w, T* dx) {
   constexpr auto op = "max_pool2d_backward";
   const int64_t number = device::fault_number(op, "index", "tap");
   const auto gradient_at = [=](int64_t window) {
     const auto taps = static_cast<int32_t>(h.kernel * w.kernel);
-    return FromMaximum<T>{dy + window, index + window, taps, number, device::fault()};
+    return FromMaximum<T, I>{dy + window, index + window, taps, number, device::fault()};
   };
   start_backward(op, gradient_at, planes, h, w, dx);
   return true;
@@ -334,11 +334,24 @@ void global_backward(const T* dy, int64_t planes, int64_t size, T* dx) {
 
 }  // namespace
 
+void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, uint8_t* index) {
+  max_forward(x, planes, h, w, y, index);
+}
+void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, uint8_t* index) {
+  max_forward(x, planes, h, w, y, index);
+}
 void max_pool2d_forward(const float* x, int64_t planes, WindowAxis h, WindowAxis w, float* y, int32_t* index) {
   max_forward(x, planes, h, w, y, index);
 }
 void max_pool2d_forward(const double* x, int64_t planes, WindowAxis h, WindowAxis w, double* y, int32_t* index) {
   max_forward(x, planes, h, w, y, index);
+}
+bool max_pool2d_backward(const float* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
+  return max_backward(dy, index, planes, h, w, dx);
+}
+bool max_pool2d_backward(const double* dy, const uint8_t* index, int64_t planes, WindowAxis h, WindowAxis w,
+                         double* dx) {
+  return max_backward(dy, index, planes, h, w, dx);
 }
 bool max_pool2d_backward(const float* dy, const int32_t* index, int64_t planes, WindowAxis h, WindowAxis w, float* dx) {
   return max_backward(dy, index, planes, h, w, dx);

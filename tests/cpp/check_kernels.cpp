@@ -183,7 +183,7 @@ void hash_the_rest() {
 
   const WindowAxis rows{h, 3, 2, 1, 1, 6}, columns{w, 3, 2, 1, 1, 10};
   std::vector<T> pooled(n * c * 60), average(pooled.size()), col(n * 60 * c * 9);
-  std::vector<int32_t> index(pooled.size());
+  std::vector<uint8_t> index(pooled.size());
   max_pool2d_forward(x.data(), n * c, rows, columns, pooled.data(), index.data());
   max_pool2d_backward(pooled.data(), index.data(), n * c, rows, columns, dx.data());
   avg_pool2d_forward(x.data(), n * c, rows, columns, average.data());

@@ -169,13 +169,15 @@ def _pooling_forward(f: Any, x: Array) -> Any:
 def _pooling2d_grad_forward(f: Any, gy: Array) -> Any:
     (gy,) = floats(gy)
     _require(f.dtype in (np.float32, np.float64), f"an array of {f.dtype}")
-    (n, c, h, w), (ph, pw) = f.input_shape, _pair(f.pad)
+    (n, c, h, w), (ph, pw), (r, s) = f.input_shape, _pair(f.pad), _pair(f.kernel_size)
+    index = f.indexes.astype(np.uint8 if r * s < 256 else np.int32)
+    _require(np.array_equal(index, f.indexes), "an index of no tap")
     gx = kernel(
         "max_pool2d_backward",
         _rounded(gy, f.dtype),
-        f.indexes.astype(np.int32),
+        index,
         (n, c, h + 2 * ph, w + 2 * pw),
-        _pair(f.kernel_size),
+        (r, s),
         _pair(f.stride),
     )
     return gx[:, :, ph : ph + h, pw : pw + w]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +37,7 @@ def max_pool2d_forward(
 
     Returns:
         y: ``(N, C, OH, OW)`` with ``OH = (H + 2*ph - R) // sh + 1`` and ``OW`` likewise.
-        index: ``(N, C, OH, OW)`` int32, the winner's ``r*S + s``.
+        index: ``(N, C, OH, OW)``, the winner's ``r*S + s``: uint8 where a window has fewer than 256 taps, else int32.
 
     Raises:
         ValueError: the kernel is larger than the padded input; too much padding; planes without elements.
@@ -53,7 +55,7 @@ def max_pool2d_forward(
         wins = (winner < 0) | (value > best) | (np.isnan(value) & ~np.isnan(best))
         np.copyto(best, value, where=wins)
         np.copyto(winner, r * geometry.kernel[1] + s, where=wins)
-    return y, index
+    return y, index.astype(_index_dtype(geometry))
 
 
 def max_pool2d_backward(
@@ -70,7 +72,7 @@ def max_pool2d_backward(
 
     Args:
         dy: ``(N, C, OH, OW)``.
-        index: ``(N, C, OH, OW)`` int32, from the forward pass.
+        index: ``(N, C, OH, OW)``, from the forward pass.
         x_shape: ``(N, C, H, W)``.
         kernel_size, stride, padding: as in :func:`max_pool2d_forward`.
 
@@ -78,7 +80,7 @@ def max_pool2d_backward(
         dx: ``(N, C, H, W)``.
 
     Raises:
-        TypeError: ``index`` is not int32.
+        TypeError: ``index`` has not the dtype of the forward pass.
         ValueError: ``dy`` or ``index`` has not the shape of the output; an index is not that of a tap.
     """
     op = "max_pool2d_backward"
@@ -88,8 +90,8 @@ def max_pool2d_backward(
     check_shape(op, "dy", dy, (n, c, *geometry.output), "the output")
     if not isinstance(index, np.ndarray):
         raise TypeError(f"{op}: index must be a numpy.ndarray, got {type(index).__name__}")
-    if index.dtype != np.int32:
-        raise TypeError(f"{op}: index must be int32, got {index.dtype}")
+    if index.dtype != _index_dtype(geometry):
+        raise TypeError(f"{op}: index must be {_index_dtype(geometry)}, got {index.dtype}")
     check_shape(op, "index", index, dy.shape, "the output")
     taps = geometry.kernel[0] * geometry.kernel[1]
     wrong = index[(index < 0) | (index >= taps)]
@@ -214,6 +216,10 @@ def _windows(op: str, size: tuple[int, int], kernel_size: Pair, stride: Pair | N
     )
     check(kr * ks < 2**31, f"{op}: size of kernel_size overflows")
     return geometry
+
+
+def _index_dtype(geometry: Windows) -> np.dtype[Any]:
+    return np.dtype(np.uint8 if math.prod(geometry.kernel) < 256 else np.int32)
 
 
 def _check_plane(op: str, size: tuple[int, int]) -> None:
