@@ -72,12 +72,20 @@ static void interleave_planes(const T* const* planes, int64_t from, int64_t coun
   Vec<T> block[W];
   int64_t k = 0;
   for (; k + W <= count; k += W) {
-    load_transposed<T>([=](int i) { return planes[i] + from + k; }, block);
+#pragma GCC unroll 16
+    for (int i = 0; i < W; ++i) block[i] = load(planes[i] + from + k);
+    transpose<T>(block);
 #pragma GCC unroll 16
     for (int i = 0; i < W; ++i) store(to + (k + i) * W, block[i]);
   }
-  for (; k < count; ++k) {
-    for (int i = 0; i < W; ++i) to[k * W + i] = planes[i][from + k];
+  if (k == count) return;
+  const Lanes rest(0, count - k);
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) block[i] = load(planes[i] + from + k, rest);
+  transpose<T>(block);
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) {
+    if (k + i < count) store(to + (k + i) * W, block[i]);
   }
 }
 

@@ -60,6 +60,76 @@ void gemm_one_row(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   for (int64_t j = 0; bias && j < s.n; ++j) c[j] = c[j] + bias[j];
 }
 
+// 16 bytes of a vector are a piece. Shuffles within pieces are fast everywhere; what crosses them is left to loads, as
+// far as that goes.
+template <class T>
+constexpr int kPieceSize = 16 / static_cast<int>(sizeof(T));
+
+// In each piece of v[0] ... v[kPieceSize - 1] a square, transposed.
+template <class T>
+static inline void transpose_pieces(Vec<T>* v) {
+  constexpr int P = kPieceSize<T>, W = kLanes<T>;
+  const auto interleave = [](Vec<T>& a, Vec<T>& b) {
+    const auto lane = [](int i, int half) { return i / P * P + half * P / 2 + i % P / 2 + i % 2 * W; };
+    const Vec<T> first = pick_lanes<T>(a, b, [=](int i) { return lane(i, 0); });
+    b = pick_lanes<T>(a, b, [=](int i) { return lane(i, 1); });
+    a = first;
+  };
+  if constexpr (P == 4) {
+    interleave(v[0], v[2]);
+    interleave(v[1], v[3]);
+    interleave(v[2], v[3]);
+  }
+  interleave(v[0], v[1]);
+}
+
+// A W x W square of memory, transposed: lane i of to[j] is row(i)[j].
+template <class T, class Row>
+static inline void load_transposed(Row row, Vec<T>* to) {
+  constexpr int P = kPieceSize<T>;
+#if defined(__AVX512F__)
+  // (GCC 12 warns of uninitialised variables in the intrinsics without a mask.)
+  const auto halves = [](const T* a, const T* b) {
+    const auto half = [](const T* p) { return _mm256_loadu_pd(reinterpret_cast<const double*>(p)); };
+    return (Vec<T>)_mm512_maskz_insertf64x4(0xff, _mm512_castpd256_pd512(half(a)), half(b), 1);
+  };
+  Vec<T> x[2][P], y[2][P];  // of the first and the second half of the rows
+#pragma GCC unroll 4
+  for (int i = 0; i < P; ++i) {
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; ++h) {
+      x[h][i] = halves(row(i) + 2 * h * P, row(P + i) + 2 * h * P);
+      y[h][i] = halves(row(2 * P + i) + 2 * h * P, row(3 * P + i) + 2 * h * P);
+    }
+  }
+#pragma GCC unroll 2
+  for (int h = 0; h < 2; ++h) {
+    transpose_pieces<T>(x[h]);
+    transpose_pieces<T>(y[h]);
+#pragma GCC unroll 4
+    for (int j = 0; j < P; ++j) {
+      const __m512d a = (__m512d)x[h][j], b = (__m512d)y[h][j];
+      to[2 * h * P + j] = (Vec<T>)_mm512_maskz_shuffle_f64x2(0xff, a, b, 0x88);
+      to[2 * h * P + P + j] = (Vec<T>)_mm512_maskz_shuffle_f64x2(0xff, a, b, 0xdd);
+    }
+  }
+#elif defined(__AVX2__)
+  const auto pieces = [](const T* a, const T* b) {
+    const auto piece = [](const T* p) { return _mm_loadu_pd(reinterpret_cast<const double*>(p)); };
+    return (Vec<T>)_mm256_insertf128_pd(_mm256_castpd128_pd256(piece(a)), piece(b), 1);
+  };
+#pragma GCC unroll 4
+  for (int q = 0; q < kLanes<T>; q += P) {
+#pragma GCC unroll 4
+    for (int i = 0; i < P; ++i) to[q + i] = pieces(row(i) + q, row(P + i) + q);
+    transpose_pieces<T>(to + q);
+  }
+#else
+  for (int i = 0; i < P; ++i) to[i] = load(row(i));
+  transpose_pieces<T>(to);
+#endif
+}
+
 // Few rows of A against a transposed B: every element of B is used so few times that packing it would cost more than
 // the products. B is transposed on its way into registers, W steps of k at once.
 constexpr int kTransposedRows = 8;

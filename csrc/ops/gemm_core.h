@@ -203,74 +203,30 @@ static MicroKernel<T, Right> micro_kernel_for(int64_t rows, int64_t vectors) {
   return micro_kernel<T, MR, NV, Right>;
 }
 
-// 16 bytes of a vector are a piece. Shuffles within pieces are fast everywhere; what crosses them is left to loads, as
-// far as that goes.
-template <class T>
-constexpr int kPieceSize = 16 / static_cast<int>(sizeof(T));
-
-// In each piece of v[0] ... v[kPieceSize - 1] a square, transposed.
-template <class T>
-static inline void transpose_pieces(Vec<T>* v) {
-  constexpr int P = kPieceSize<T>, W = kLanes<T>;
-  const auto interleave = [](Vec<T>& a, Vec<T>& b) {
-    const auto lane = [](int i, int half) { return i / P * P + half * P / 2 + i % P / 2 + i % 2 * W; };
-    const Vec<T> first = pick_lanes<T>(a, b, [=](int i) { return lane(i, 0); });
-    b = pick_lanes<T>(a, b, [=](int i) { return lane(i, 1); });
-    a = first;
-  };
-  if constexpr (P == 4) {
-    interleave(v[0], v[2]);
-    interleave(v[1], v[3]);
-    interleave(v[2], v[3]);
+// A W x W transposition in registers: log2(W) rounds that swap ever larger off-diagonal blocks.
+template <class T, int Step>
+static inline void swap_blocks(Vec<T>* rows) {
+  constexpr int W = kLanes<T>;
+  typename LaneIndex<T>::type low, high;
+  for (int i = 0; i < W; ++i) {
+    low[i] = (i & Step) ? W + i - Step : i;
+    high[i] = (i & Step) ? W + i : i + Step;
   }
-  interleave(v[0], v[1]);
+#pragma GCC unroll 16
+  for (int i = 0; i < W; ++i) {
+    if (i & Step) continue;
+    const Vec<T> a = rows[i], b = rows[i + Step];
+    rows[i] = __builtin_shuffle(a, b, low);
+    rows[i + Step] = __builtin_shuffle(a, b, high);
+  }
 }
 
-// A W x W square of memory, transposed: lane i of to[j] is row(i)[j].
-template <class T, class Row>
-static inline void load_transposed(Row row, Vec<T>* to) {
-  constexpr int P = kPieceSize<T>;
-#if defined(__AVX512F__)
-  // (GCC 12 warns of uninitialised variables in the intrinsics without a mask.)
-  const auto halves = [](const T* a, const T* b) {
-    const auto half = [](const T* p) { return _mm256_loadu_pd(reinterpret_cast<const double*>(p)); };
-    return (Vec<T>)_mm512_maskz_insertf64x4(0xff, _mm512_castpd256_pd512(half(a)), half(b), 1);
-  };
-  Vec<T> x[2][P], y[2][P];  // of the first and the second half of the rows
-#pragma GCC unroll 4
-  for (int i = 0; i < P; ++i) {
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; ++h) {
-      x[h][i] = halves(row(i) + 2 * h * P, row(P + i) + 2 * h * P);
-      y[h][i] = halves(row(2 * P + i) + 2 * h * P, row(3 * P + i) + 2 * h * P);
-    }
-  }
-#pragma GCC unroll 2
-  for (int h = 0; h < 2; ++h) {
-    transpose_pieces<T>(x[h]);
-    transpose_pieces<T>(y[h]);
-#pragma GCC unroll 4
-    for (int j = 0; j < P; ++j) {
-      const __m512d a = (__m512d)x[h][j], b = (__m512d)y[h][j];
-      to[2 * h * P + j] = (Vec<T>)_mm512_maskz_shuffle_f64x2(0xff, a, b, 0x88);
-      to[2 * h * P + P + j] = (Vec<T>)_mm512_maskz_shuffle_f64x2(0xff, a, b, 0xdd);
-    }
-  }
-#elif defined(__AVX2__)
-  const auto pieces = [](const T* a, const T* b) {
-    const auto piece = [](const T* p) { return _mm_loadu_pd(reinterpret_cast<const double*>(p)); };
-    return (Vec<T>)_mm256_insertf128_pd(_mm256_castpd128_pd256(piece(a)), piece(b), 1);
-  };
-#pragma GCC unroll 4
-  for (int q = 0; q < kLanes<T>; q += P) {
-#pragma GCC unroll 4
-    for (int i = 0; i < P; ++i) to[q + i] = pieces(row(i) + q, row(P + i) + q);
-    transpose_pieces<T>(to + q);
-  }
-#else
-  for (int i = 0; i < P; ++i) to[i] = load(row(i));
-  transpose_pieces<T>(to);
-#endif
+template <class T>
+static inline void transpose(Vec<T>* rows) {
+  swap_blocks<T, 1>(rows);
+  if constexpr (kLanes<T> > 2) swap_blocks<T, 2>(rows);
+  if constexpr (kLanes<T> > 4) swap_blocks<T, 4>(rows);
+  if constexpr (kLanes<T> > 8) swap_blocks<T, 8>(rows);
 }
 
 // to[k * stride + i] = from[i * ld + k] for i < rows, k < kc; rows up to `width` (a multiple of W, or stride) are
@@ -278,14 +234,17 @@ static inline void load_transposed(Row row, Vec<T>* to) {
 template <class T>
 static void pack_transposed(const T* from, int64_t ld, int64_t rows, int64_t kc, T* to, int64_t stride, int64_t width) {
   constexpr int W = kLanes<T>;
-  static constexpr T kZeros[W] = {};
   for (int64_t i = 0; i < width; i += W) {
     const int64_t have = std::min<int64_t>(W, rows - i);
     int64_t k = 0;
     if (have > 0 && i + W <= width) {
       for (; k + W <= kc; k += W) {
-        Vec<T> block[W];
-        load_transposed<T>([=](int r) { return r < have ? from + (i + r) * ld + k : kZeros; }, block);
+        Vec<T> block[W] = {};
+#pragma GCC unroll 16
+        for (int r = 0; r < W; ++r) {
+          if (r < have) block[r] = load(from + (i + r) * ld + k);
+        }
+        transpose<T>(block);
 #pragma GCC unroll 16
         for (int r = 0; r < W; ++r) store(to + (k + r) * stride + i, block[r]);
       }
