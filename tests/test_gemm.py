@@ -25,6 +25,7 @@ SIZES = [
     (3, 2, 512),
     (2, 3, 513),
     (1, 17, 1025),
+    (1, 40, 1024),  # rows of B whole pages apart
     (1, 4101, 600),  # a row in pieces, and two blocks of K
     (31, 33, 32),
     (5, 100, 64),

@@ -303,8 +303,11 @@ void gemm_any(GemmSize s, const T* a, const T* b, const T* bias, T* c) {
   constexpr int W = kLanes<T>;
   if (s.m == 0 || s.n == 0) return;
   if (s.m == 1 && !s.transpose_b) return gemm_one_row(s, a, b, bias, c);
-  if (s.m <= kTransposedRows && s.transpose_b && (!s.transpose_a || s.m == 1)) {
-    return gemm_few_rows(s, a, b, bias, c);
+  if (s.m <= kTransposedRows && s.transpose_b) {
+    if (!s.transpose_a || s.m == 1) return gemm_few_rows(s, a, b, bias, c);
+    const Scratch<T> rows(s.m * s.k + 1);
+    pack_transposed(a, s.m, s.k, s.m, rows.get(), s.k, s.k);
+    return gemm_few_rows(s, rows.get(), b, bias, c);
   }
   // Pieces for threads: first by columns, in whole tiles, which share no packing; by rows where columns are few, and
   // where a tall transposed A would be turned for every piece. More than one for a thread only if they are wide: narrow
