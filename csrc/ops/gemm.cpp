@@ -287,10 +287,13 @@ void multiply(GemmSize s, const T* a, const T* b, const T* bias, T* c, Piece pie
                                        : Strided<T>{packed.get() + (packs ? tiles.first(t) * W * kc : 0), vectors * W};
           const Tile<T> tile{c + row * s.n + column,        s.n, std::min(vectors * W, s.n - column), nullptr, nullptr,
                              bias ? bias + column : nullptr};
+          const bool half = kHasHalves && 2 * tile.columns <= (2 * vectors - 1) * W;
+          const auto kernel = half ? micro_kernel_for<T, Strided<T>, kHasHalves>(rows, vectors)
+                                   : micro_kernel_for<T, Strided<T>>(rows, vectors);
           each_chunk(kc, kBlock, [&](Chunk chunk) {
             chunk.add = chunk.add || k0 > 0;
             chunk.last = chunk.last && last;
-            micro_kernel_for<T, Strided<T>>(rows, vectors)(chunk, left, right, tile);
+            kernel(chunk, left, right, tile);
           });
         }
       }
