@@ -135,6 +135,18 @@ REFUSALS: list[Refusal] = [
         r"dy is float32 but x is float64",
     ),
     (
+        "batchnorm_training_backward",
+        lambda: (full(*X), full(*X), full(3), full(3), full(3), 1e-5, full(2)),
+        ValueError,
+        r"x has 3 channels but bias has 2$",
+    ),
+    (
+        "batchnorm_inference_backward",
+        lambda: (full(*X), full(*X), full(3), full(3), full(3), 1e-5, full(3, dtype=float)),
+        TypeError,
+        r"x is float32 but bias is float64",
+    ),
+    (
         "batchnorm_inference_forward",
         lambda: (full(*X), full(3), full(3), full(4), full(3)),
         ValueError,
@@ -193,6 +205,8 @@ def test_training(backend: ModuleType, shape: tuple[int, ...], dtype: npt.DTypeL
         weight, bias = numbers(shape[1], dtype, 3), numbers(shape[1], dtype, 4)
         _, mean, var = assert_op(backend, "batchnorm_training_forward", x, weight, bias, eps=1e-3)
         assert_op(backend, "batchnorm_training_backward", dy, x, weight, mean, var, eps=1e-3)
+        assert_op(backend, "batchnorm_training_forward", x, weight, bias, eps=1e-3, relu=True)
+        assert_op(backend, "batchnorm_training_backward", dy, x, weight, mean, var, eps=1e-3, bias=bias)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -203,6 +217,26 @@ def test_inference(backend: ModuleType, shape: tuple[int, ...], dtype: npt.DType
         weight, bias, mean, var = (numbers(shape[1], dtype, seed) for seed in (3, 4, 5, 6))
         assert_op(backend, "batchnorm_inference_forward", x, weight, bias, mean, var * var)
         assert_op(backend, "batchnorm_inference_backward", dy, x, weight, mean, var * var)
+        assert_op(backend, "batchnorm_inference_forward", x, weight, bias, mean, var * var, relu=True)
+        assert_op(backend, "batchnorm_inference_backward", dy, x, weight, mean, var * var, bias=bias)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(33, 5), (3, 4, 31), (2, 3, 8, 17)])
+def test_relu_is_that_of_its_own(backend: ModuleType, shape: tuple[int, ...], dtype: npt.DTypeLike) -> None:
+    for values in (numbers, specials):
+        x, dy = values(shape, dtype, 1), values(shape, dtype, 2)
+        weight, bias = numbers(shape[1], dtype, 3), numbers(shape[1], dtype, 4)
+        weight[:2], bias[:2] = 0, (0.0, -0.0)  # results of +0 and -0
+        y, mean, var = backend.batchnorm_training_forward(x, weight, bias)
+        fused, _, _ = backend.batchnorm_training_forward(x, weight, bias, relu=True)
+        assert_same_bits(fused, backend.relu_forward(y))
+        want = backend.batchnorm_training_backward(backend.relu_backward(dy, y), x, weight, mean, var)
+        assert_same_bits(backend.batchnorm_training_backward(dy, x, weight, mean, var, bias=bias), want)
+        given = backend.batchnorm_inference_forward(x, weight, bias, mean, var, relu=True)
+        assert_same_bits(given, fused)
+        want = backend.batchnorm_inference_backward(backend.relu_backward(dy, y), x, weight, mean, var)
+        assert_same_bits(backend.batchnorm_inference_backward(dy, x, weight, mean, var, bias=bias), want)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -413,6 +413,41 @@ def test_batchnorm_without_affine_or_running_statistics():
     assert_same_bits(layer.eval()(x).data, y)
 
 
+class Doubled(nn.ReLU):
+    def forward(self, x):
+        return super().forward(x) * 2.0
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("relu", [nn.ReLU, Doubled])
+def test_a_sequence_of_batchnorm_and_relu_has_the_bits_of_both(training, relu):
+    def run(layers, x):
+        x = nl.Tensor(x, requires_grad=True)
+        y = layers(x)
+        y.backward(array(5, 3, 4, 4, seed=7))
+        return y.data, x.grad, *(p.grad for p in norm.parameters()), *norm.buffers()
+
+    norm, activation, x = nn.BatchNorm2d(3), relu(), array(5, 3, 4, 4, seed=1)
+    norm.weight.data[:], norm.bias.data[:] = array(3, seed=2), array(3, seed=3)
+    norm.train(training)
+    got = run(nn.Sequential(nn.Identity(), norm, activation, nn.Identity()), x)
+    norm.zero_grad()
+    if training:
+        norm.running_mean, norm.running_var = np.zeros(3, np.float32), np.ones(3, np.float32)
+        norm.num_batches_tracked = np.array(0, np.int64)
+    want = run(lambda x: activation(norm(x)), x)
+    assert len(got) == len(want) == 7
+    for a, b in zip(got, want, strict=True):
+        assert_same_bits(a, b)
+
+
+def test_a_relu_with_a_forward_of_its_own_is_called():
+    norm, activation = nn.BatchNorm1d(3).eval(), nn.ReLU()
+    activation.forward = lambda x: x
+    x = array(4, 3)
+    assert_same_bits(nn.Sequential(norm, activation)(x).data, norm(x).data)
+
+
 REFUSED = {
     "Linear 0": (lambda: nn.Linear(0, 3), ValueError, "Linear: in_features must be at least 1, got 0"),
     "Linear float": (lambda: nn.Linear(2, 3.0), TypeError, "Linear: out_features must be an integer, got 3.0"),

@@ -102,6 +102,18 @@ def batchnorm_training(*shape: int) -> Case:
     )
 
 
+def batchnorm_relu(*shape: int) -> Case:
+    def backward(dy: Array, y: Array, x: Array, weight: Array, bias: Array) -> tuple[Array, ...]:
+        _, mean, var = ref.batchnorm_training_forward(x, weight, bias)
+        return ref.batchnorm_training_backward(dy, x, weight, mean, var, bias=bias)  # type: ignore[no-any-return]
+
+    return Case(
+        lambda x, weight, bias: ref.batchnorm_training_forward(x, weight, bias, relu=True)[0],
+        backward,
+        (normal(*shape), normal(shape[1], seed=1), normal(shape[1], seed=2)),
+    )
+
+
 def batchnorm_inference(*shape: int) -> Case:
     mean, var = normal(shape[1], seed=3), positive(shape[1], seed=4)
     return Case(
@@ -170,6 +182,7 @@ CASES = {
     "batchnorm of (N, C, H, W)": batchnorm_training(2, 3, 3, 2),
     "batchnorm with one sample": batchnorm_training(1, 2, 3, 3),
     "batchnorm in inference": batchnorm_inference(2, 3, 3, 2),
+    "batchnorm and ReLU": batchnorm_relu(3, 2, 3, 4),
     "softmax": Case(ref.softmax_forward, lambda dy, y, x: (ref.softmax_backward(dy, y),), (normal(3, 4),)),
     "cross-entropy of labels": cross_entropy(np.array([2, 0, 3])),
     "cross-entropy of probabilities": cross_entropy(positive(3, 4, seed=1)),

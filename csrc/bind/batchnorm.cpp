@@ -30,7 +30,7 @@ void check_count(const char* op, BatchnormSize size) {
 }
 
 py::tuple training_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
-                           const py::object& eps_object) {
+                           const py::object& eps_object, bool relu) {
   constexpr auto op = "batchnorm_training_forward";
   const Input x = planes(op, "x", x_object);
   const Input weight(op, "weight", weight_object, 1, "(C,)"), bias(op, "bias", bias_object, 1, "(C,)");
@@ -42,14 +42,16 @@ py::tuple training_forward(const py::object& x_object, const py::object& weight_
     Output<T> y(op, x.shape()), mean(op, {size.c}), var(op, {size.c});
     run([&, to = y.data(), mean_to = mean.data(), var_to = var.data()] {
       batchnorm_statistics(size, x.as<T>(), mean_to, var_to);
-      batchnorm_normalise(size, x.as<T>(), weight.as<T>(), bias.as<T>(), mean_to, var_to, static_cast<T>(eps), to);
+      batchnorm_normalise(size, x.as<T>(), weight.as<T>(), bias.as<T>(), mean_to, var_to, static_cast<T>(eps), relu,
+                          to);
     });
     return py::make_tuple(y.array(), mean.array(), var.array());
   });
 }
 
 Array inference_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
-                        const py::object& mean_object, const py::object& var_object, const py::object& eps_object) {
+                        const py::object& mean_object, const py::object& var_object, const py::object& eps_object,
+                        bool relu) {
   constexpr auto op = "batchnorm_inference_forward";
   const Input x = planes(op, "x", x_object);
   const Input weight(op, "weight", weight_object, 1, "(C,)"), bias(op, "bias", bias_object, 1, "(C,)");
@@ -60,7 +62,7 @@ Array inference_forward(const py::object& x_object, const py::object& weight_obj
     Output<T> y(op, x.shape());
     run([&, to = y.data()] {
       batchnorm_normalise(size_of_planes(x), x.as<T>(), weight.as<T>(), bias.as<T>(), mean.as<T>(), var.as<T>(),
-                          static_cast<T>(eps), to);
+                          static_cast<T>(eps), relu, to);
     });
     return y.array();
   });
@@ -68,7 +70,8 @@ Array inference_forward(const py::object& x_object, const py::object& weight_obj
 
 template <bool Training>
 py::tuple backward(const py::object& dy_object, const py::object& x_object, const py::object& weight_object,
-                   const py::object& mean_object, const py::object& var_object, const py::object& eps_object) {
+                   const py::object& mean_object, const py::object& var_object, const py::object& eps_object,
+                   const py::object& bias_object) {
   constexpr auto op = Training ? "batchnorm_training_backward" : "batchnorm_inference_backward";
   const Input dy = planes(op, "dy", dy_object), x = planes(op, "x", x_object);
   check_same_dtype(dy, x);
@@ -76,14 +79,19 @@ py::tuple backward(const py::object& dy_object, const py::object& x_object, cons
   const Input weight(op, "weight", weight_object, 1, "(C,)"), mean(op, "mean", mean_object, 1, "(C,)");
   const Input var(op, "var", var_object, 1, "(C,)");
   check_channels(x, {&weight, &mean, &var});
+  std::optional<Input> bias;
+  if (!bias_object.is_none()) {
+    bias.emplace(op, "bias", bias_object, 1, "(C,)");
+    check_channels(x, {&*bias});
+  }
   const double eps = number(op, "eps", eps_object);
   const BatchnormSize size = size_of_planes(x);
   if (Training) check_count(op, size);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x.shape()), dweight(op, {size.c}), dbias(op, {size.c});
     run([&, to = dx.data(), dweight_to = dweight.data(), dbias_to = dbias.data()] {
-      batchnorm_backward(size, Training, dy.as<T>(), x.as<T>(), weight.as<T>(), mean.as<T>(), var.as<T>(),
-                         static_cast<T>(eps), to, dweight_to, dbias_to);
+      batchnorm_backward(size, Training, dy.as<T>(), x.as<T>(), weight.as<T>(), bias ? bias->as<T>() : nullptr,
+                         mean.as<T>(), var.as<T>(), static_cast<T>(eps), to, dweight_to, dbias_to);
     });
     return py::make_tuple(dx.array(), dweight.array(), dbias.array());
   });
@@ -115,13 +123,13 @@ py::tuple running_update(const py::object& running_mean_object, const py::object
 
 void bind_batchnorm(py::module_& m) {
   m.def("batchnorm_training_forward", training_forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
-        py::arg("eps") = 1e-5);
+        py::arg("eps") = 1e-5, py::arg("relu") = false);
   m.def("batchnorm_training_backward", backward<true>, py::arg("dy"), py::arg("x"), py::arg("weight"), py::arg("mean"),
-        py::arg("var"), py::arg("eps") = 1e-5);
+        py::arg("var"), py::arg("eps") = 1e-5, py::arg("bias") = py::none());
   m.def("batchnorm_inference_forward", inference_forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
-        py::arg("mean"), py::arg("var"), py::arg("eps") = 1e-5);
+        py::arg("mean"), py::arg("var"), py::arg("eps") = 1e-5, py::arg("relu") = false);
   m.def("batchnorm_inference_backward", backward<false>, py::arg("dy"), py::arg("x"), py::arg("weight"),
-        py::arg("mean"), py::arg("var"), py::arg("eps") = 1e-5);
+        py::arg("mean"), py::arg("var"), py::arg("eps") = 1e-5, py::arg("bias") = py::none());
   m.def("batchnorm_running_update", running_update, py::arg("running_mean"), py::arg("running_var"), py::arg("mean"),
         py::arg("var"), py::arg("count"), py::arg("momentum"));
 }

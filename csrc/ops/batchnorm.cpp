@@ -90,39 +90,78 @@ void each_element(BatchnormSize size, T* y, F f) {
   });
 }
 
-template <class T>
-void normalise(BatchnormSize size, const T* x, const T* weight, const T* bias, const T* mean, const T* var, T eps,
-               T* y) {
-  const Scratch<T> scales(size.c);
-  for (int64_t c = 0; c < size.c; ++c) scales[c] = weight[c] * reciprocal_root(var[c], eps);
-  const T* const scale = scales.get();
-  each_element(size, y, [=](int64_t c) {
-    return [=, center = mean[c], factor = scale[c], shift = bias[c]](int64_t i) {
-      return (x[i] - center) * factor + shift;
-    };
-  });
+// Calls f with what ReLU makes of y, or with what leaves it.
+template <class F>
+void with_rectifier(bool relu, F f) {
+  if (relu) {
+    f([](auto y) { return y <= 0 ? decltype(y){} : y; });
+  } else {
+    f([](auto y) { return y; });
+  }
 }
 
 template <class T>
-void backward(BatchnormSize size, bool training, const T* dy, const T* x, const T* weight, const T* mean, const T* var,
-              T eps, T* dx, T* dweight, T* dbias) {
+void normalise(BatchnormSize size, const T* x, const T* weight, const T* bias, const T* mean, const T* var, T eps,
+               bool relu, T* y) {
+  const Scratch<T> scales(size.c);
+  for (int64_t c = 0; c < size.c; ++c) scales[c] = weight[c] * reciprocal_root(var[c], eps);
+  const T* const scale = scales.get();
+  with_rectifier(relu, [=](auto rectify) {
+    each_element(size, y, [=](int64_t c) {
+      return [=, center = mean[c], factor = scale[c], shift = bias[c]](int64_t i) {
+        return rectify((x[i] - center) * factor + shift);
+      };
+    });
+  });
+}
+
+// given(c)(dy, x) is the gradient of channel c before the ReLU, if there was one. It is asked for three times, which
+// takes longer than a pass of its own where planes are small: then that is done first.
+constexpr int64_t kWidePlane = 128;
+
+template <class T>
+struct AllPasses {
+  auto operator()(int64_t) const {
+    return [](auto dy, auto) { return dy; };
+  }
+};
+template <class T>
+struct PositivePasses {
+  auto operator()(int64_t c) const {
+    return [center = mean[c], factor = scale[c], shift = bias[c]](auto dy, auto x) {
+      const auto y = (x - center) * factor + shift;
+      return y <= 0 ? decltype(dy){} : dy;
+    };
+  }
+  const T *mean, *scale, *bias;
+};
+
+template <class T, class Given>
+void backward(BatchnormSize size, bool training, Given given, const T* dy, const T* x, const T* scale, const T* mean,
+              const T* var, T eps, T* dx, T* dweight, T* dbias) {
   const T m = static_cast<T>(size.n * size.p);
-  const Scratch<T> scales(size.c), means(size.c), slopes(size.c), centered(size.c);
+  const Scratch<T> means(size.c), slopes(size.c), centered(size.c);
   if (size.p == 1) {
     each_channel_block<T>(size, [&](int64_t begin, int64_t end) {
-      const RowMajor<T> d{dy + begin, size.c}, v{x + begin, size.c};
-      const T* const center = mean + begin;
+      const auto d = [=](int64_t i, int64_t j) {
+        const int64_t c = begin + j;
+        return given(c)(dy[i * size.c + c], x[i * size.c + c]);
+      };
+      const auto product = [=](int64_t i, int64_t j) {
+        return d(i, j) * (x[i * size.c + begin + j] - mean[begin + j]);
+      };
       column_sums(size.n, end - begin, d, dbias + begin);
-      const auto product = [=](int64_t i, int64_t j) { return d(i, j) * (v(i, j) - center[j]); };
       column_sums(size.n, end - begin, product, centered.get() + begin);
     });
   } else {
     const Scratch<T> sums(size.n * size.c), products(size.n * size.c);
     parallel_for(0, size.n * size.c, grain_of(1 << 14, size.p), [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
-        const T center = mean[i % size.c];
-        sums[i] = sum(dy + i * size.p, size.p);
-        products[i] = sum<T>(size.p, [=](auto d, auto v) { return d * (v - center); }, dy + i * size.p, x + i * size.p);
+        const auto here = given(i % size.c);
+        const T *const d_plane = dy + i * size.p, *const x_plane = x + i * size.p;
+        const auto product = [=, center = mean[i % size.c]](auto d, auto v) { return here(d, v) * (v - center); };
+        sums[i] = sum<T>(size.p, here, d_plane, x_plane);
+        products[i] = sum<T>(size.p, product, d_plane, x_plane);
       }
     });
     each_channel_block<T>(size, [&](int64_t begin, int64_t end) {
@@ -132,21 +171,40 @@ void backward(BatchnormSize size, bool training, const T* dy, const T* x, const 
   }
   for (int64_t c = 0; c < size.c; ++c) {
     const T rstd = reciprocal_root(var[c], eps);
-    scales[c] = weight[c] * rstd;
     dweight[c] = centered[c] * rstd;
     means[c] = dbias[c] / m;
     slopes[c] = (dweight[c] * rstd) / m;
   }
-  const T *const scale = scales.get(), *const a = means.get(), *const b = slopes.get();
+  const T *const a = means.get(), *const b = slopes.get();
   if (training) {
     each_element(size, dx, [=](int64_t c) {
-      return [=, shift = a[c], center = mean[c], slope = b[c], factor = scale[c]](int64_t i) {
-        return ((dy[i] - shift) - (x[i] - center) * slope) * factor;
+      return [=, here = given(c), shift = a[c], center = mean[c], slope = b[c], factor = scale[c]](int64_t i) {
+        return ((here(dy[i], x[i]) - shift) - (x[i] - center) * slope) * factor;
       };
     });
   } else {
-    each_element(size, dx, [=](int64_t c) { return [=, factor = scale[c]](int64_t i) { return dy[i] * factor; }; });
+    each_element(size, dx, [=](int64_t c) {
+      return [=, here = given(c), factor = scale[c]](int64_t i) { return here(dy[i], x[i]) * factor; };
+    });
   }
+}
+
+template <class T>
+void backward(BatchnormSize size, bool training, const T* dy, const T* x, const T* weight, const T* bias, const T* mean,
+              const T* var, T eps, T* dx, T* dweight, T* dbias) {
+  const Scratch<T> scales(size.c);
+  for (int64_t c = 0; c < size.c; ++c) scales[c] = weight[c] * reciprocal_root(var[c], eps);
+  const T* const scale = scales.get();
+  if (!bias) return backward(size, training, AllPasses<T>{}, dy, x, scale, mean, var, eps, dx, dweight, dbias);
+  const PositivePasses<T> given{mean, scale, bias};
+  if (size.p >= kWidePlane) {
+    return backward(size, training, given, dy, x, scale, mean, var, eps, dx, dweight, dbias);
+  }
+  const Scratch<T> passed(size.n * size.c * size.p);
+  each_element(size, passed.get(),
+               [=](int64_t c) { return [=, here = given(c)](int64_t i) { return here(dy[i], x[i]); }; });
+  const T* const gradient = passed.get();
+  backward(size, training, AllPasses<T>{}, gradient, x, scale, mean, var, eps, dx, dweight, dbias);
 }
 
 template <class T>
@@ -167,20 +225,22 @@ void batchnorm_statistics(BatchnormSize size, const double* x, double* mean, dou
   statistics(size, x, mean, var);
 }
 void batchnorm_normalise(BatchnormSize size, const float* x, const float* weight, const float* bias, const float* mean,
-                         const float* var, float eps, float* y) {
-  normalise(size, x, weight, bias, mean, var, eps, y);
+                         const float* var, float eps, bool relu, float* y) {
+  normalise(size, x, weight, bias, mean, var, eps, relu, y);
 }
 void batchnorm_normalise(BatchnormSize size, const double* x, const double* weight, const double* bias,
-                         const double* mean, const double* var, double eps, double* y) {
-  normalise(size, x, weight, bias, mean, var, eps, y);
+                         const double* mean, const double* var, double eps, bool relu, double* y) {
+  normalise(size, x, weight, bias, mean, var, eps, relu, y);
 }
 void batchnorm_backward(BatchnormSize size, bool training, const float* dy, const float* x, const float* weight,
-                        const float* mean, const float* var, float eps, float* dx, float* dweight, float* dbias) {
-  backward(size, training, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+                        const float* bias, const float* mean, const float* var, float eps, float* dx, float* dweight,
+                        float* dbias) {
+  backward(size, training, dy, x, weight, bias, mean, var, eps, dx, dweight, dbias);
 }
 void batchnorm_backward(BatchnormSize size, bool training, const double* dy, const double* x, const double* weight,
-                        const double* mean, const double* var, double eps, double* dx, double* dweight, double* dbias) {
-  backward(size, training, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+                        const double* bias, const double* mean, const double* var, double eps, double* dx,
+                        double* dweight, double* dbias) {
+  backward(size, training, dy, x, weight, bias, mean, var, eps, dx, dweight, dbias);
 }
 void batchnorm_running_update(int64_t c, const float* running_mean, const float* running_var, const float* mean,
                               const float* var, float unbias, float old, float fresh, float* new_mean, float* new_var) {

@@ -211,38 +211,64 @@ template <class T>
 struct Normalised {
   const T *weight, *bias, *mean, *var;
   T eps;
+  bool relu;
   __device__ auto operator()(int64_t c) const {
     const T scale = weight[c] * reciprocal_root(var[c], eps);
-    return [scale, center = mean[c], shift = bias[c]](T x) { return (x - center) * scale + shift; };
+    return [scale, center = mean[c], shift = bias[c], relu = relu](T x) {
+      const T y = (x - center) * scale + shift;
+      return relu && y <= 0 ? T(0) : y;
+    };
   }
 };
 
 template <class T>
 void normalise(BatchnormSize size, const T* x, const T* weight, const T* bias, const T* mean, const T* var, T eps,
-               T* y) {
-  each_element("batchnorm_forward", size, Normalised<T>{weight, bias, mean, var, eps}, y, x);
+               bool relu, T* y) {
+  each_element("batchnorm_forward", size, Normalised<T>{weight, bias, mean, var, eps, relu}, y, x);
 }
 
-// dy and dy * (x - mean) of a plane, or, if planes are elements, of a channel.
+// given(c)(dy, x) is the gradient of channel c before the ReLU, if there was one.
 template <class T>
-struct GradientsOfPlane {
-  const T *dy, *x, *mean;
-  int64_t p;
-  ChannelOf channel_of;
-  __device__ auto operator()(int64_t plane) const {
-    return [d = dy + plane * p, v = x + plane * p, center = mean[channel_of(plane)]](int64_t i) {
-      return Two<T>{d[i], d[i] * (v[i] - center)};
-    };
+struct AllPasses {
+  __device__ auto operator()(int64_t) const {
+    return [](T dy, T) { return dy; };
   }
 };
 template <class T>
+struct PositivePasses {
+  const T *weight, *bias, *mean, *var;
+  T eps;
+  __device__ auto operator()(int64_t c) const {
+    const T scale = weight[c] * reciprocal_root(var[c], eps);
+    return
+        [scale, center = mean[c], shift = bias[c]](T dy, T x) { return (x - center) * scale + shift <= 0 ? T(0) : dy; };
+  }
+};
+
+// dy and dy * (x - mean) of a plane, or, if planes are elements, of a channel.
+template <class T, class Given>
+struct GradientsOfPlane {
+  const T *dy, *x, *mean;
+  Given given;
+  int64_t p;
+  ChannelOf channel_of;
+  __device__ auto operator()(int64_t plane) const {
+    const int64_t c = channel_of(plane);
+    return [from = dy + plane * p, v = x + plane * p, here = given(c), center = mean[c]](int64_t i) {
+      const T d = here(from[i], v[i]);
+      return Two<T>{d, d * (v[i] - center)};
+    };
+  }
+};
+template <class T, class Given>
 struct GradientsOfChannel {
   const T *dy, *x, *mean;
+  Given given;
   int64_t channels;
   __device__ auto operator()(int64_t c) const {
-    return [*this, c, center = mean[c]](int64_t n) {
-      const T d = dy[n * channels + c];
-      return Two<T>{d, d * (x[n * channels + c] - center)};
+    return [from = dy + c, v = x + c, channels = channels, here = given(c), center = mean[c]](int64_t n) {
+      const T d = here(from[n * channels], v[n * channels]);
+      return Two<T>{d, d * (v[n * channels] - center)};
     };
   }
 };
@@ -265,41 +291,56 @@ struct StoreGradients {
     coefficients[c] = {sum.a / m, (gradient * rstd) / m, mean[c], weight[c] * rstd};
   }
 };
-template <class T>
+template <class T, class Given>
 struct TrainingGradient {
   const Coefficients<T>* coefficients;
+  Given given;
   __device__ auto operator()(int64_t c) const {
-    return [k = coefficients[c]](T dy, T x) { return ((dy - k.a) - (x - k.mean) * k.b) * k.scale; };
+    return [k = coefficients[c], here = given(c)](T dy, T x) {
+      return ((here(dy, x) - k.a) - (x - k.mean) * k.b) * k.scale;
+    };
   }
 };
-template <class T>
+template <class T, class Given>
 struct InferenceGradient {
   const Coefficients<T>* coefficients;
+  Given given;
   __device__ auto operator()(int64_t c) const {
-    return [scale = coefficients[c].scale](T dy) { return dy * scale; };
+    return [scale = coefficients[c].scale, here = given(c)](T dy, T x) { return here(dy, x) * scale; };
   }
 };
 
-template <class T>
-void backward(BatchnormSize size, bool training, const T* dy, const T* x, const T* weight, const T* mean, const T* var,
-              T eps, T* dx, T* dweight, T* dbias) {
+template <class T, class Given>
+void backward(BatchnormSize size, bool training, Given given, const T* dy, const T* x, const T* weight, const T* mean,
+              const T* var, T eps, T* dx, T* dweight, T* dbias) {
   constexpr auto op = "batchnorm_backward";
   if (size.c == 0) return;
   const Scratch<Coefficients<T>> coefficients(size.c);
   const StoreGradients<T> store{
       weight, mean, var, eps, static_cast<T>(size.n * size.p), dweight, dbias, coefficients.get()};
   if (size.p == 1) {
-    column_sums<Two<T>>(op, GradientsOfChannel<T>{dy, x, mean, size.c}, size.n, size.c, store);
+    column_sums<Two<T>>(op, GradientsOfChannel<T, Given>{dy, x, mean, given, size.c}, size.n, size.c, store);
   } else {
     const Scratch<Two<T>> sums(std::max<int64_t>(1, size.n * size.c));
-    row_sums<Two<T>>(op, GradientsOfPlane<T>{dy, x, mean, size.p, ChannelOf(size)}, size.n * size.c, size.p,
-                     lane_sum::Store<Two<T>>{sums.get()});
+    row_sums<Two<T>>(op, GradientsOfPlane<T, Given>{dy, x, mean, given, size.p, ChannelOf(size)}, size.n * size.c,
+                     size.p, lane_sum::Store<Two<T>>{sums.get()});
     column_sums<Two<T>>(op, lane_sum::Column<Two<T>>{sums.get(), size.c}, size.n, size.c, store);
   }
   if (training) {
-    each_element(op, size, TrainingGradient<T>{coefficients.get()}, dx, dy, x);
+    each_element(op, size, TrainingGradient<T, Given>{coefficients.get(), given}, dx, dy, x);
   } else {
-    each_element(op, size, InferenceGradient<T>{coefficients.get()}, dx, dy);
+    each_element(op, size, InferenceGradient<T, Given>{coefficients.get(), given}, dx, dy, x);
+  }
+}
+
+template <class T>
+void backward(BatchnormSize size, bool training, const T* dy, const T* x, const T* weight, const T* bias, const T* mean,
+              const T* var, T eps, T* dx, T* dweight, T* dbias) {
+  if (bias) {
+    const PositivePasses<T> given{weight, bias, mean, var, eps};
+    backward(size, training, given, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+  } else {
+    backward(size, training, AllPasses<T>{}, dy, x, weight, mean, var, eps, dx, dweight, dbias);
   }
 }
 
@@ -329,20 +370,22 @@ void batchnorm_statistics(BatchnormSize size, const double* x, double* mean, dou
   statistics(size, x, mean, var);
 }
 void batchnorm_normalise(BatchnormSize size, const float* x, const float* weight, const float* bias, const float* mean,
-                         const float* var, float eps, float* y) {
-  normalise(size, x, weight, bias, mean, var, eps, y);
+                         const float* var, float eps, bool relu, float* y) {
+  normalise(size, x, weight, bias, mean, var, eps, relu, y);
 }
 void batchnorm_normalise(BatchnormSize size, const double* x, const double* weight, const double* bias,
-                         const double* mean, const double* var, double eps, double* y) {
-  normalise(size, x, weight, bias, mean, var, eps, y);
+                         const double* mean, const double* var, double eps, bool relu, double* y) {
+  normalise(size, x, weight, bias, mean, var, eps, relu, y);
 }
 void batchnorm_backward(BatchnormSize size, bool training, const float* dy, const float* x, const float* weight,
-                        const float* mean, const float* var, float eps, float* dx, float* dweight, float* dbias) {
-  backward(size, training, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+                        const float* bias, const float* mean, const float* var, float eps, float* dx, float* dweight,
+                        float* dbias) {
+  backward(size, training, dy, x, weight, bias, mean, var, eps, dx, dweight, dbias);
 }
 void batchnorm_backward(BatchnormSize size, bool training, const double* dy, const double* x, const double* weight,
-                        const double* mean, const double* var, double eps, double* dx, double* dweight, double* dbias) {
-  backward(size, training, dy, x, weight, mean, var, eps, dx, dweight, dbias);
+                        const double* bias, const double* mean, const double* var, double eps, double* dx,
+                        double* dweight, double* dbias) {
+  backward(size, training, dy, x, weight, bias, mean, var, eps, dx, dweight, dbias);
 }
 void batchnorm_running_update(int64_t c, const float* running_mean, const float* running_var, const float* mean,
                               const float* var, float unbias, float old, float fresh, float* new_mean, float* new_var) {

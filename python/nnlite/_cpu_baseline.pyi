@@ -32,19 +32,19 @@ def avg_pool2d_backward(
 ) -> Array: ...
 def avg_pool2d_forward(x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Array: ...
 def batchnorm_inference_backward(
-    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-05
+    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-05, bias: Array | None = None
 ) -> tuple[Array, Array, Array]: ...
 def batchnorm_inference_forward(
-    x: Array, weight: Array, bias: Array, mean: Array, var: Array, eps: float = 1e-05
+    x: Array, weight: Array, bias: Array, mean: Array, var: Array, eps: float = 1e-05, relu: bool = False
 ) -> Array: ...
 def batchnorm_running_update(
     running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
 ) -> tuple[Array, Array]: ...
 def batchnorm_training_backward(
-    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-05
+    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-05, bias: Array | None = None
 ) -> tuple[Array, Array, Array]: ...
 def batchnorm_training_forward(
-    x: Array, weight: Array, bias: Array, eps: float = 1e-05
+    x: Array, weight: Array, bias: Array, eps: float = 1e-05, relu: bool = False
 ) -> tuple[Array, Array, Array]: ...
 def col2im(
     col: Array,

@@ -397,9 +397,15 @@ class Sequential(_Indexed):
             self.extend(modules)  # type: ignore[arg-type]
 
     def forward(self, x: Any) -> Any:
-        """The last module's result."""
-        for module in [value for value in self.__dict__.values() if isinstance(value, Module)]:
-            x = module(x)
+        """The last module's result. A batch normalisation and a :class:`ReLU` behind it are one op, with equal bits."""
+        modules = [value for value in self.__dict__.values() if isinstance(value, Module)]
+        taken = False
+        for module, following in zip(modules, [*modules, None][1:], strict=True):
+            if taken:
+                taken = False
+                continue
+            taken = isinstance(module, _BatchNorm) and module._takes(following)
+            x = module(x, relu=True) if taken else module(x)
         return x
 
 
@@ -532,8 +538,13 @@ class _BatchNorm(Module):
         self.register_buffer("running_var", np.ones(n, dtype) if track_running_stats else None)
         self.register_buffer("num_batches_tracked", np.array(0, np.int64) if track_running_stats else None)
 
-    def forward(self, x: Tensor | Array) -> Tensor:
-        """Normalises each channel; in training, also updates the running statistics."""
+    def _takes(self, following: Module | None) -> bool:
+        """Whether the next module of a ``Sequential`` is a ReLU that this one can do: neither has been changed."""
+        plain = type(following) is ReLU and type(self) in (BatchNorm1d, BatchNorm2d)
+        return plain and "forward" not in self.__dict__ and "forward" not in following.__dict__
+
+    def forward(self, x: Tensor | Array, relu: bool = False) -> Tensor:
+        """Normalises each channel; in training, also updates the running statistics. ``relu``: a ReLU follows."""
         layer = type(self).__name__
         x = as_tensor(layer, "x", x)
         shape = x.data.shape
@@ -545,11 +556,11 @@ class _BatchNorm(Module):
         bias = arrays.full_like(x.data, 0, n) if self.bias is None else self.bias
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
-            return ops.batchnorm_inference(x, weight, bias, mean, var, self.eps)
+            return ops.batchnorm_inference(x, weight, bias, mean, var, self.eps, relu)
         count = shape[0] * math.prod(shape[2:])
         if count < 2:
             raise ValueError(f"{layer}: batch statistics need more than one value per channel, got x of shape {shape}")
-        y, batch_mean, batch_var = ops.batchnorm_training(x, weight, bias, self.eps)
+        y, batch_mean, batch_var = ops.batchnorm_training(x, weight, bias, self.eps, relu)
         if self.training and mean is not None and var is not None and self.num_batches_tracked is not None:
             self._track(mean, var, batch_mean, batch_var, count)
         return y

@@ -198,10 +198,12 @@ void hash_the_rest() {
     const auto weight = numbers<T>(size.c), bias = numbers<T>(size.c);
     std::vector<T> mean(size.c), var(size.c), dweight(size.c), dbias(size.c);
     batchnorm_statistics(size, x.data(), mean.data(), var.data());
-    batchnorm_normalise(size, x.data(), weight.data(), bias.data(), mean.data(), var.data(), T(1e-5), y.data());
-    batchnorm_backward(size, true, dy.data(), x.data(), weight.data(), mean.data(), var.data(), T(1e-5), dx.data(),
-                       dweight.data(), dbias.data());
-    report("batchnorm", sizeof(T), mean, var, y, dx, dweight, dbias);
+    for (const bool relu : {false, true}) {
+      batchnorm_normalise(size, x.data(), weight.data(), bias.data(), mean.data(), var.data(), T(1e-5), relu, y.data());
+      batchnorm_backward(size, true, dy.data(), x.data(), weight.data(), relu ? bias.data() : nullptr, mean.data(),
+                         var.data(), T(1e-5), dx.data(), dweight.data(), dbias.data());
+      report("batchnorm", sizeof(T), mean, var, y, dx, dweight, dbias);
+    }
   }
 
   std::vector<T> loss(1);

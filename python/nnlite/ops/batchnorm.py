@@ -7,43 +7,50 @@ from ..backend import ops
 
 
 def batchnorm_training(
-    x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array, eps: float = 1e-5
+    x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array, eps: float = 1e-5, relu: bool = False
 ) -> tuple[Tensor, Array, Array]:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel, with the mean and the biased variance of the batch.
 
-    Shapes: x ``(N, C)``, ``(N, C, L)`` or ``(N, C, H, W)``; weight, bias, mean and var ``(C,)``.
+    Shapes: x ``(N, C)``, ``(N, C, L)`` or ``(N, C, H, W)``; weight, bias, mean and var ``(C,)``. With ``relu``, the
+    same as :func:`relu` of it, in one pass over memory, and nothing of its result is kept for the gradient.
 
     Returns:
         the normalised tensor, and the statistics as plain arrays.
     """
     x, weight, bias = _tensors("batchnorm_training", x, weight, bias)
     kernels = ops(x.data)
-    data, w = x.data, weight.data
-    y, mean, var = kernels.batchnorm_training_forward(data, w, bias.data, eps)
+    data, w, b = x.data, weight.data, bias.data
+    y, mean, var = kernels.batchnorm_training_forward(data, w, b, eps, relu)
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-        dx, dweight, dbias = kernels.batchnorm_training_backward(dy, data, w, mean, var, eps)
+        dx, dweight, dbias = kernels.batchnorm_training_backward(dy, data, w, mean, var, eps, b if relu else None)
         return dx, dweight, dbias
 
     return record(y, pullback, x, weight, bias), mean, var
 
 
 def batchnorm_inference(
-    x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array, mean: Array, var: Array, eps: float = 1e-5
+    x: Tensor | Array,
+    weight: Tensor | Array,
+    bias: Tensor | Array,
+    mean: Array,
+    var: Array,
+    eps: float = 1e-5,
+    relu: bool = False,
 ) -> Tensor:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel, with given statistics.
 
-    Shapes as of :func:`batchnorm_training`.
+    Shapes and ``relu`` as of :func:`batchnorm_training`.
     """
     x, weight, bias = _tensors("batchnorm_inference", x, weight, bias)
     kernels = ops(x.data)
-    data, w = x.data, weight.data
+    data, w, b = x.data, weight.data, bias.data
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-        dx, dweight, dbias = kernels.batchnorm_inference_backward(dy, data, w, mean, var, eps)
+        dx, dweight, dbias = kernels.batchnorm_inference_backward(dy, data, w, mean, var, eps, b if relu else None)
         return dx, dweight, dbias
 
-    return record(kernels.batchnorm_inference_forward(data, w, bias.data, mean, var, eps), pullback, x, weight, bias)
+    return record(kernels.batchnorm_inference_forward(data, w, b, mean, var, eps, relu), pullback, x, weight, bias)
 
 
 def _tensors(op: str, x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array) -> tuple[Tensor, Tensor, Tensor]:

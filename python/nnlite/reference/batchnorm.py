@@ -17,6 +17,7 @@ from nnlite.reference.checks import (
     integer,
     number,
 )
+from nnlite.reference.elementwise import relu_backward, relu_forward
 
 __all__ = [
     "batchnorm_inference_backward",
@@ -27,7 +28,9 @@ __all__ = [
 ]
 
 
-def batchnorm_training_forward(x: Array, weight: Array, bias: Array, eps: float = 1e-5) -> tuple[Array, Array, Array]:
+def batchnorm_training_forward(
+    x: Array, weight: Array, bias: Array, eps: float = 1e-5, relu: bool = False
+) -> tuple[Array, Array, Array]:
     """Normalise each channel by the mean and variance of this batch::
 
         y = (x - mean) * (weight / sqrt(var + eps)) + bias
@@ -40,6 +43,7 @@ def batchnorm_training_forward(x: Array, weight: Array, bias: Array, eps: float 
         weight: scale γ, ``(C,)``.
         bias: shift β, ``(C,)``.
         eps: added to the variance.
+        relu: whether :func:`relu_forward` follows.
 
     Returns:
         y: like ``x``.
@@ -65,11 +69,12 @@ def batchnorm_training_forward(x: Array, weight: Array, bias: Array, eps: float 
     shift = means - mean
     var = arith.total(squares + (shift * shift) * x.dtype.type(p), axis=0) / m
     y = (planes - _column(mean)) * _column(weight * _rstd(var, eps)) + _column(bias)
+    y = relu_forward(y) if relu else y
     return y.reshape(x.shape), np.asarray(mean), np.asarray(var)
 
 
 def batchnorm_training_backward(
-    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-5
+    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-5, bias: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Gradient of :func:`batchnorm_training_forward`, where ``mean`` and ``var`` depend on ``x``::
 
@@ -81,6 +86,8 @@ def batchnorm_training_backward(
         weight: ``(C,)``.
         mean, var: ``(C,)``, from the forward pass.
         eps: as in the forward pass.
+        bias: ``(C,)`` if ``relu_forward`` followed, else ``None``. Its result is computed again, and ``dy`` becomes
+            ``relu_backward(dy, y)`` first.
 
     Returns:
         dx: like ``x``.
@@ -90,7 +97,7 @@ def batchnorm_training_backward(
         ValueError: fewer than two values per channel; shapes that differ.
     """
     op = "batchnorm_training_backward"
-    dy_planes, d, rstd, scale, dweight, dbias, t = _backward(op, dy, x, weight, mean, var, eps)
+    dy_planes, d, rstd, scale, dweight, dbias, t = _backward(op, dy, x, weight, mean, var, eps, bias)
     m = x.dtype.type(_check_count(op, dy_planes.shape[0] * dy_planes.shape[2]))
     a = dbias / m
     b = ((t * rstd) * rstd) / m
@@ -99,7 +106,7 @@ def batchnorm_training_backward(
 
 
 def batchnorm_inference_forward(
-    x: Array, weight: Array, bias: Array, mean: Array, var: Array, eps: float = 1e-5
+    x: Array, weight: Array, bias: Array, mean: Array, var: Array, eps: float = 1e-5, relu: bool = False
 ) -> Array:
     """Normalise each channel by given statistics: ``y = (x - mean) * (weight / sqrt(var + eps)) + bias``.
 
@@ -107,6 +114,7 @@ def batchnorm_inference_forward(
         x: ``(N, C)``, ``(N, C, L)`` or ``(N, C, H, W)``.
         weight, bias, mean, var: ``(C,)``.
         eps: added to the variance.
+        relu: whether :func:`relu_forward` follows.
 
     Returns:
         y: like ``x``.
@@ -119,11 +127,11 @@ def batchnorm_inference_forward(
     _channels(op, planes, "x", weight=weight, bias=bias, mean=mean, var=var)
     eps = number(op, "eps", eps)
     y = (planes - _column(mean)) * _column(weight * _rstd(var, eps)) + _column(bias)
-    return y.reshape(x.shape)
+    return (relu_forward(y) if relu else y).reshape(x.shape)
 
 
 def batchnorm_inference_backward(
-    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-5
+    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-5, bias: Array | None = None
 ) -> tuple[Array, Array, Array]:
     """Gradient of :func:`batchnorm_inference_forward`, where ``mean`` and ``var`` are constants::
 
@@ -133,6 +141,7 @@ def batchnorm_inference_backward(
         dy, x: ``(N, C)``, ``(N, C, L)`` or ``(N, C, H, W)``.
         weight, mean, var: ``(C,)``.
         eps: as in the forward pass.
+        bias: ``(C,)`` if ``relu_forward`` followed, else ``None``, as for :func:`batchnorm_training_backward`.
 
     Returns:
         dx: like ``x``.
@@ -141,7 +150,8 @@ def batchnorm_inference_backward(
     Raises:
         ValueError: shapes that differ.
     """
-    dy_planes, _, _, scale, dweight, dbias, _ = _backward("batchnorm_inference_backward", dy, x, weight, mean, var, eps)
+    op = "batchnorm_inference_backward"
+    dy_planes, _, _, scale, dweight, dbias, _ = _backward(op, dy, x, weight, mean, var, eps, bias)
     return (dy_planes * _column(scale)).reshape(x.shape), dweight, dbias
 
 
@@ -180,7 +190,7 @@ def batchnorm_running_update(
 
 
 def _backward(
-    op: str, dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float
+    op: str, dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float, bias: Array | None
 ) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
     """``dy`` by planes, ``x - mean``, rstd, scale, dweight, dbias and ``t = Σ dy * (x - mean)``."""
     dy_planes = _planes(op, "dy", dy)
@@ -188,8 +198,12 @@ def _backward(
     check_same_dtype(op, dy=dy, x=x)
     check_same_shape(op, dy=dy, x=x)
     _channels(op, planes, "x", weight=weight, mean=mean, var=var)
+    if bias is not None:
+        _channels(op, planes, "x", bias=bias)
     rstd = _rstd(var, number(op, "eps", eps))
     d = planes - _column(mean)
+    if bias is not None:
+        dy_planes = relu_backward(dy_planes, d * _column(weight * rstd) + _column(bias))
     t = arith.plane_total(dy_planes * d)
     return dy_planes, d, rstd, weight * rstd, t * rstd, arith.plane_total(dy_planes), t
 
