@@ -224,7 +224,7 @@ def test_out_of_memory_gives_everything_back() -> None:
     x, t = (nl.array(a, "cuda_sim") for a in batch())
     model = network().to("cuda_sim")
     before = cuda.memory_allocated("cuda_sim")
-    sim._set_memory_limit(before + 20_000)
+    sim._set_memory_limit(before + 12_000)
     try:
         with pytest.raises(MemoryError, match="out of device memory: "):
             nn.CrossEntropyLoss()(model(x), t).backward()
