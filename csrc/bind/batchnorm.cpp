@@ -79,11 +79,8 @@ py::tuple backward(const py::object& dy_object, const py::object& x_object, cons
   const Input weight(op, "weight", weight_object, 1, "(C,)"), mean(op, "mean", mean_object, 1, "(C,)");
   const Input var(op, "var", var_object, 1, "(C,)");
   check_channels(x, {&weight, &mean, &var});
-  std::optional<Input> bias;
-  if (!bias_object.is_none()) {
-    bias.emplace(op, "bias", bias_object, 1, "(C,)");
-    check_channels(x, {&*bias});
-  }
+  const std::optional<Input> bias = optional_input(op, "bias", bias_object, 1, "(C,)");
+  if (bias) check_channels(x, {&*bias});
   const double eps = number(op, "eps", eps_object);
   const BatchnormSize size = size_of_planes(x);
   if (Training) check_count(op, size);

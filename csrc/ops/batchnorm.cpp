@@ -119,7 +119,6 @@ void normalise(BatchnormSize size, const T* x, const T* weight, const T* bias, c
 // takes longer than a pass of its own where planes are small: then that is done first.
 constexpr int64_t kWidePlane = 128;
 
-template <class T>
 struct AllPasses {
   auto operator()(int64_t) const {
     return [](auto dy, auto) { return dy; };
@@ -195,7 +194,7 @@ void backward(BatchnormSize size, bool training, const T* dy, const T* x, const 
   const Scratch<T> scales(size.c);
   for (int64_t c = 0; c < size.c; ++c) scales[c] = weight[c] * reciprocal_root(var[c], eps);
   const T* const scale = scales.get();
-  if (!bias) return backward(size, training, AllPasses<T>{}, dy, x, scale, mean, var, eps, dx, dweight, dbias);
+  if (!bias) return backward(size, training, AllPasses{}, dy, x, scale, mean, var, eps, dx, dweight, dbias);
   const PositivePasses<T> given{mean, scale, bias};
   if (size.p >= kWidePlane) {
     return backward(size, training, given, dy, x, scale, mean, var, eps, dx, dweight, dbias);
@@ -204,7 +203,7 @@ void backward(BatchnormSize size, bool training, const T* dy, const T* x, const 
   each_element(size, passed.get(),
                [=](int64_t c) { return [=, here = given(c)](int64_t i) { return here(dy[i], x[i]); }; });
   const T* const gradient = passed.get();
-  backward(size, training, AllPasses<T>{}, gradient, x, scale, mean, var, eps, dx, dweight, dbias);
+  backward(size, training, AllPasses{}, gradient, x, scale, mean, var, eps, dx, dweight, dbias);
 }
 
 template <class T>

@@ -233,6 +233,10 @@ Parts divide_channels(int64_t m, int64_t pieces, int64_t work) {
   return Parts(m, std::max<int64_t>(kMR, ceil_div(m, each)));
 }
 
+// Of a piece: two tiles.
+template <class T>
+constexpr int64_t kLeastPixels = 2 * kNV * kLanes<T>;
+
 // Work is done in pieces: a band of output rows of one image, or several whole images where they are small.
 struct Pieces {
   // Bands of a multiple of `whole` rows, if they have so many, and of about `pixels` pixels; if threads would be idle,
@@ -653,7 +657,7 @@ class LatticeConvolution {
 template <class T>
 int64_t pixels_of_piece(int64_t values) {
   return std::clamp<int64_t>(kWindowBytes / (std::max<int64_t>(1, values) * static_cast<int64_t>(sizeof(T))),
-                             2 * kNV * kLanes<T>, 4096);
+                             kLeastPixels<T>, 4096);
 }
 
 // Rows that make whole vectors.
@@ -693,7 +697,7 @@ void full_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w, co
   const int64_t copies = lattice.b % kLanes<T> ? w.taps : 1;
   const int64_t work = n * m * std::max<int64_t>(channels * h.taps * w.taps, 64) * pixels;  // short sums: memory-bound
   const Pieces pieces(n, lattice.a, lattice.b, pixels_of_piece<T>(channels * copies), whole_rows<T>(lattice.b),
-                      wanted_pieces(work), 2 * kNV * kLanes<T>);
+                      wanted_pieces(work), kLeastPixels<T>);
   const Parts divisions = divide_channels(m, pieces.count, work);
   const LatticeConvolution<T> convolution(channels, h, w, source, source_image, filters, bias, lattice.b, pieces.band,
                                           divisions, n * pixels);
@@ -996,7 +1000,7 @@ void strided_rows_of_dx(const Conv2dSize& size, const T* dy, const T* weight, T*
   const int64_t a = ceil_div(size.h - ph0, size.stride_h), b = ceil_div(size.w, size.stride_w);  // of the largest
   const int64_t work = size.n * channels * std::max<int64_t>(m * taps, 64 * count) * a * b;
   const Pieces pieces(size.n, a, b, pixels_of_piece<T>(m + channels * kept), whole_rows<T>(b), wanted_pieces(work),
-                      2 * kNV * kLanes<T>);
+                      kLeastPixels<T>);
   const Parts divisions = divide_channels(channels, pieces.count, work);
   const int64_t all = pieces.count * divisions.count, grain = std::max<int64_t>(1, all * kGrainWork / work);
   for (int64_t g = 0; g < size.groups; ++g) {

@@ -144,7 +144,7 @@ static void micro_kernel(const Chunk& chunk, const Left<T>& a, const Right& b, c
     for (int i = 0; i < MR; ++i) {
 #pragma GCC unroll 4
       for (int v = 0; v < NV; ++v) acc[i][v] = load(tile.waiting + (i * NV + v) * W);
-      std::memcpy(&half[i], &acc[i][NV - 1], sizeof half[i]);
+      if constexpr (Half) std::memcpy(&half[i], &acc[i][kWhole], sizeof half[i]);
     }
   }
   const int64_t late = chunk.pauses || !kAsksLate ? chunk.end : std::max(chunk.begin, chunk.end - MR * NV);

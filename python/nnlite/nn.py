@@ -337,7 +337,7 @@ class _Indexed(Module):
     """Modules under the names "0", "1", ..."""
 
     def _list(self) -> list[Module]:
-        return [module for _, module in self._own(Module)]
+        return [value for value in self.__dict__.values() if isinstance(value, Module)]
 
     def _key(self, index: int) -> str:
         names = [name for name, _ in self._own(Module)]
@@ -398,7 +398,7 @@ class Sequential(_Indexed):
 
     def forward(self, x: Any) -> Any:
         """The last module's result. A batch normalisation and a :class:`ReLU` behind it are one op, with equal bits."""
-        modules = [value for value in self.__dict__.values() if isinstance(value, Module)]
+        modules = self._list()
         taken = False
         for module, following in zip(modules, [*modules, None][1:], strict=True):
             if taken:
