@@ -14,7 +14,7 @@ import pytest
 
 import nnlite as nl
 from nnlite import nn, ops
-from nnlite.autograd import record
+from nnlite.tensor import record
 from support import assert_same_bits, rng
 
 

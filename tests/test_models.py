@@ -53,7 +53,7 @@ def test_shapes_are_those_of_the_layers() -> None:
     shape: tuple[int, ...] = (2, 7, 9)
     x = np.zeros((2, *shape), np.float32)
     for i, layer in enumerate(layers):
-        _, shape = models._output(layer, shape, "")
+        _, shape = models.schema._output(layer, shape, "")
         y = models.build(layers[: i + 1])(x)
         assert y.shape == (2, *shape), layer
     models.check_shapes(layers, (2, 7, 9), 3)

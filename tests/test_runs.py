@@ -23,6 +23,7 @@ import pytest
 import nnlite as nl
 from nnlite import cli, data, files, models, runs
 from nnlite.backend import available
+from nnlite.runs.code import record_code
 
 Edit = Callable[[dict[str, Any]], object]
 SMALL = models.check_layers(
@@ -402,7 +403,7 @@ def test_bad_loss_ends_train_with_a_sentence(
 
 
 def test_manifest_limits(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "_LARGEST_MANIFEST", 100)
+    monkeypatch.setattr(runs.manifest, "_LARGEST_MANIFEST", 100)
     with pytest.raises(runs.CannotCompareError, match="larger than 100 bytes"):
         runs.read_manifest(finished)
 
@@ -423,7 +424,7 @@ def test_git_commit_and_changes_are_recorded(tmp_path: Path, monkeypatch: pytest
     script.write_text("second = 2\n")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script))
     (tmp_path / "run").mkdir()
-    code = runs._record_code(tmp_path / "run")
+    code = record_code(tmp_path / "run")
     assert code == {
         "script": "learn.py",
         "modules": [],
@@ -432,7 +433,7 @@ def test_git_commit_and_changes_are_recorded(tmp_path: Path, monkeypatch: pytest
     assert "+second = 2" in (tmp_path / "run/code/git.diff").read_text()
     assert (tmp_path / "run/code/learn.py").read_text() == "second = 2\n"
     script.write_text("first = 1\n")
-    assert runs._record_code(tmp_path / "run")["git"]["diff"] is None
+    assert record_code(tmp_path / "run")["git"]["diff"] is None
 
 
 def test_no_manifest_breaks_replay_or_diff(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

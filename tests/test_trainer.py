@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 import nnlite as nl
-from nnlite import files, nn, optim, random, trainer
+from nnlite import files, nn, optim, random
 from nnlite.backend import available
+from nnlite.training import Callback, History
 from support import assert_same_bits, rng
 
 X = rng(0).random((20, 1, 6, 6), np.float32)
@@ -262,7 +263,7 @@ def test_interrupted_update_is_completed() -> None:
 def test_interrupt_at_the_end_comes_after_the_fit() -> None:
     fit = make()
 
-    class Last(trainer.Watcher):
+    class Last(Callback):
         def at_end(self, status: str, model: nn.Module, optimizer: optim.Optimizer) -> None:
             signal.raise_signal(signal.SIGINT)
             self.status = status
@@ -284,7 +285,7 @@ def test_other_handlers_and_threads() -> None:
         assert seen == [signal.SIGINT]
     finally:
         signal.signal(signal.SIGINT, previous)
-    results: list[nl.trainer.History] = []
+    results: list[History] = []
     thread = threading.Thread(target=lambda: results.append(make().fit(X, T, epochs=2, batch_size=8, seed=7)))
     thread.start()
     thread.join()

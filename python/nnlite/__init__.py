@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import init, nn, ops, optim, random
-from .autograd import Parameter, Tensor, no_grad
 from .backend import backend, get_num_threads, set_num_threads
 from .files import load, save
 from .function import function
 from .gradcheck import gradcheck, numerical_gradient
 from .random import manual_seed
+from .tape import no_grad
+from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
     from . import cuda, kernels
     from .cuda import array
-    from .trainer import Trainer
+    from .training import Trainer
 
 __version__ = "0.1.0"
 NUMERICS = 1
@@ -57,5 +58,5 @@ def __getattr__(name: str) -> Any:
     if name == "array":
         return importlib.import_module(".cuda", __name__).array
     if name == "Trainer":
-        return importlib.import_module(".trainer", __name__).Trainer
+        return importlib.import_module(".training", __name__).Trainer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

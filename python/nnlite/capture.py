@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 
-from . import arrays
+from . import arrays, random, recording
 from .arrays import Array
 from .backend import load_device
-
-
-class _State(threading.local):
-    recording: Any = None
-    refreshers: list[Callable[[], object]]
-
-
-_state = _State()
-
-
-def is_active() -> bool:
-    """Whether a step is being recorded."""
-    return _state.recording is not None
-
-
-def on_replay(refresh: Callable[[], object]) -> None:
-    """While a step is being recorded: call ``refresh`` before each replay.
-
-    It advances what the host keeps, and calls the ops whose scalars change again; they only leave their scalars.
-    """
-    if is_active():
-        _state.refreshers.append(refresh)
-
-
-def is_older(x: Array) -> bool:
-    """While a step is being recorded: whether ``x`` was there before, so that a replay finds what the last one left."""
-    return is_active() and not _state.recording.owns(x)
-
-
-def refuse(what: str) -> None:
-    """While a step is being recorded: an error that names what cannot be part of it."""
-    if is_active():
-        raise RuntimeError(f"capture: {what} cannot be part of a captured step")
 
 
 class Captured:
@@ -64,7 +30,7 @@ class Captured:
         if not all(arrays.is_array(x) for x in inputs):
             raise TypeError("capture: a captured step takes arrays; Python numbers are those of the function itself")
         there = tuple(array(x, self._device) for x in inputs)
-        if is_active():  # a part of another captured step
+        if recording.is_active():  # a part of another captured step
             return self._function(*there)
         same = [(x.shape, x.dtype) for x in there] == [(x.shape, x.dtype) for x in self._inputs]
         if self._recording is not None and same:
@@ -78,20 +44,18 @@ class Captured:
         return self._function(*there)
 
     def _record(self) -> Any:
-        recording = self._module._Recording()
-        recording.begin()
-        _state.recording, _state.refreshers = recording, []
+        launches = self._module._Recording()
+        launches.begin()
+        recording.begin(launches)
         try:
             self._result = self._function(*self._inputs)
         finally:
-            recording.end()
-            _state.recording = None
-        self._recording, self._refreshers = recording, _state.refreshers
+            launches.end()
+            refreshers = recording.end()
+        self._recording, self._refreshers = launches, refreshers
         return self._result
 
     def _replay(self) -> Any:
-        from . import random
-
         draws = random.get_state()
         self._recording.begin_refresh()
         try:

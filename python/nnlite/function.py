@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .autograd import Array, Tensor, record
+from .arrays import Array
 from .backend import device_module
+from .tensor import Tensor, record
 
 
 def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Tensor]:

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from . import random
-from .autograd import Array, Tensor
-from .nn import Module, get_buffers, set_buffers
+from .arrays import Array
+from .nn.module import Module, get_buffers, set_buffers
+from .tensor import Tensor
 
 
 class GradcheckError(AssertionError):

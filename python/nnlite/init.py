@@ -10,7 +10,7 @@ import math
 from typing import Any
 
 from . import random
-from .autograd import Array
+from .arrays import Array
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:

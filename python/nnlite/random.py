@@ -13,7 +13,7 @@ from typing import Any
 import numpy.typing as npt
 
 from .backend import ops
-from .capture import refuse
+from .recording import refuse
 
 Array = npt.NDArray[Any]
 

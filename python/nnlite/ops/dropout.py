@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from ..autograd import Array, Tensor, as_tensor, record
+from ..arrays import Array
 from ..backend import ops
-from ..capture import on_replay
 from ..random import DROPOUT, generator
+from ..recording import on_replay
+from ..tensor import Tensor, as_tensor, record
+
+__all__ = ["dropout"]
 
 
 def dropout(x: Tensor | Array, p: float = 0.5, training: bool = True) -> Tensor:

@@ -6,9 +6,11 @@ from typing import TypeGuard
 
 import numpy as np
 
-from ..arrays import full_like
-from ..autograd import Array, Tensor, as_tensor, record
+from ..arrays import Array, full_like
 from ..backend import ops
+from ..tensor import Tensor, as_tensor, record
+
+__all__ = ["add", "exp", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
 
 Operand = Tensor | Array | float
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..autograd import Array, Tensor, as_tensor, record
+from ..arrays import Array
 from ..backend import ops
+from ..tensor import Tensor, as_tensor, record
+
+__all__ = ["col2im", "im2col"]
 
 Pair = int | Sequence[int]
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 
-from ..autograd import Array, Tensor, as_tensor, record
+from ..arrays import Array
 from ..backend import ops
+from ..tensor import Tensor, as_tensor, record
 from .shape import reshape
+
+__all__ = ["linear"]
 
 
 def linear(x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None) -> Tensor:

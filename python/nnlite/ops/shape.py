@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..autograd import Array, Tensor, as_tensor, record
+from ..arrays import Array
+from ..tensor import Tensor, as_tensor, record
+
+__all__ = ["flatten", "reshape"]
 
 
 def reshape(x: Tensor | Array, shape: int | Sequence[int]) -> Tensor:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from ..autograd import Array, Tensor, as_tensor, record
+from ..arrays import Array
 from ..backend import ops
+from ..tensor import Tensor, as_tensor, record
+
+__all__ = ["sum"]
 
 
 def sum(x: Tensor | Array) -> Tensor:

@@ -9,59 +9,18 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from . import files
-from .backend import ops
+from ..backend import ops
+from .download import SHA256, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DataError, cache_dir, download
 
 NAMES = ("digits", "mnist", "fashion-mnist")
-
-_TRAIN_IMAGES = "train-images-idx3-ubyte.gz"
-_TRAIN_LABELS = "train-labels-idx1-ubyte.gz"
-_TEST_IMAGES = "t10k-images-idx3-ubyte.gz"
-_TEST_LABELS = "t10k-labels-idx1-ubyte.gz"
-
-SHA256: dict[str, dict[str, str]] = {
-    "digits": {
-        "images": "8f26b2bd9d135c256808f68f14fdabddde6d9c7f869ae419704b051f0f14b3b3",
-        "labels": "8ba4f891220f5e4c9c819638d1602d74b83618f167043c6da52a2a247841ddf0",
-    },
-    "mnist": {
-        _TRAIN_IMAGES: "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
-        _TRAIN_LABELS: "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
-        _TEST_IMAGES: "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
-        _TEST_LABELS: "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
-    },
-    "fashion-mnist": {
-        _TRAIN_IMAGES: "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-        _TRAIN_LABELS: "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-        _TEST_IMAGES: "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-        _TEST_LABELS: "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-    },
-}
-
-# Tried in this order. Plain http is enough: every file is checked against SHA256.
-MIRRORS: dict[str, tuple[str, ...]] = {
-    "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
-    "fashion-mnist": (
-        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-    ),
-}
-
-_TIMEOUT = 30.0  # seconds without a byte from a mirror
-_LARGEST_FILE = 1 << 26  # bytes; the largest original has 26,421,880
-
 Array = npt.NDArray[np.generic]
-
-
-class DataError(RuntimeError):
-    """The data are missing, unreadable, or not the originals; the message says what to put where."""
 
 
 class Dataset(NamedTuple):
@@ -99,14 +58,14 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     if name == "digits":
         return _digits()
     raw = _files(name, data_dir or os.environ.get("NNLITE_DATA_DIR") or None)
-    images = {file: parse_idx(gzip.decompress(raw[file]), file, 3) for file in (_TRAIN_IMAGES, _TEST_IMAGES)}
-    labels = {file: parse_idx(gzip.decompress(raw[file]), file, 1) for file in (_TRAIN_LABELS, _TEST_LABELS)}
+    images = {file: parse_idx(gzip.decompress(raw[file]), file, 3) for file in (TRAIN_IMAGES, TEST_IMAGES)}
+    labels = {file: parse_idx(gzip.decompress(raw[file]), file, 1) for file in (TRAIN_LABELS, TEST_LABELS)}
     return Dataset(
         name,
-        _scaled(images[_TRAIN_IMAGES], 255),
-        labels[_TRAIN_LABELS].astype(np.int64),
-        _scaled(images[_TEST_IMAGES], 255),
-        labels[_TEST_LABELS].astype(np.int64),
+        _scaled(images[TRAIN_IMAGES], 255),
+        labels[TRAIN_LABELS].astype(np.int64),
+        _scaled(images[TEST_IMAGES], 255),
+        labels[TEST_LABELS].astype(np.int64),
     )
 
 
@@ -131,39 +90,6 @@ def parse_idx(raw: bytes, name: str, ndim: int) -> npt.NDArray[np.uint8]:
     if size != len(raw) - header:
         raise DataError(f"{name}: its header says {' x '.join(map(str, shape))} bytes, but {len(raw) - header} follow")
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
-
-
-def cache_dir() -> Path:
-    """Where downloads are kept: ``$XDG_CACHE_HOME/nnlite``, or ``~/.cache/nnlite``."""
-    base = os.environ.get("XDG_CACHE_HOME", "")
-    # The XDG specification: a relative path is invalid and counts as unset.
-    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "nnlite"
-
-
-def download(name: str, folder: str | os.PathLike[str], mirrors: Sequence[str] | None = None) -> None:
-    """Download those files of ``name`` that ``folder`` lacks or has with other bytes.
-
-    ``mirrors`` are asked in their order until one gives the original. A file appears in ``folder`` whole and
-    checked, or not at all.
-
-    Raises:
-        DataError: no mirror gave a file; says why, and what to put where.
-    """
-    mirrors = MIRRORS[name] if mirrors is None else mirrors
-    folder = Path(folder)
-    for file, sha256 in SHA256[name].items():
-        path = folder / file
-        try:
-            if path.is_file() and hashlib.sha256(path.read_bytes()).hexdigest() == sha256:
-                continue
-            raw = _fetch(file, sha256, mirrors)
-            folder.mkdir(parents=True, exist_ok=True)
-            files.write_file(path, raw)
-        except OSError as error:
-            raise DataError(
-                f"{name}: {file} could not be downloaded ({error}); put {', '.join(SHA256[name])} into {folder}, "
-                "or name the folder that has them with --data-dir"
-            ) from error
 
 
 def _digits() -> Dataset:
@@ -214,40 +140,3 @@ def _folder(name: str, data_dir: Path) -> Path:
     raise DataError(
         f"{name}: put {', '.join(SHA256[name])} into {data_dir / name}; neither it nor {data_dir} has any of them"
     )
-
-
-def _fetch(file: str, sha256: str, mirrors: Sequence[str]) -> bytes:
-    """The checked bytes of ``file`` from the first mirror that gives them; else ``OSError`` with the last reason."""
-    reason: OSError = OSError("no mirror is known")
-    for mirror in mirrors:
-        try:
-            raw = _get(mirror + file, file)
-        except (OSError, ValueError) as error:
-            reason = OSError(f"{mirror}: {error}")
-            continue
-        if hashlib.sha256(raw).hexdigest() == sha256:
-            return raw
-        reason = OSError(f"{mirror} gives a file with another SHA-256")
-    raise reason
-
-
-def _get(url: str, label: str) -> bytes:
-    import http.client
-    import urllib.request
-
-    from tqdm import tqdm
-
-    parts, size = [], 0
-    try:
-        with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
-            length = int(response.headers.get("Content-Length") or 0) or None
-            with tqdm(total=length, desc=label, unit="B", unit_scale=True, disable=None) as bar:
-                while part := response.read(1 << 16):
-                    parts.append(part)
-                    size += len(part)
-                    if size > _LARGEST_FILE:
-                        raise OSError(f"the file is larger than {_LARGEST_FILE} bytes")
-                    bar.update(len(part))
-    except http.client.HTTPException as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-    return b"".join(parts)

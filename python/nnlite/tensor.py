@@ -1,74 +1,17 @@
-"""The tape: tensors that remember which op made them, and ``backward()``.
-
-An op computes its result with the backend's kernel and hands :func:`record` a *pullback*: the function that turns the
-gradient of the result into the gradients of the inputs. ``backward()`` runs the pullbacks in reverse order of creation
-(docs/numerics.md, section 12).
+"""Tensors: arrays that remember which op made them. The walk back is :mod:`nnlite.tape`; operators are set on
+:class:`Tensor` by :mod:`nnlite.ops.operators`.
 """
 
 from __future__ import annotations
 
-import functools
-import itertools
-import threading
-from collections.abc import Callable
-from typing import Any, ParamSpec, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, capture
-from .arrays import Array as Array
+from . import arrays, tape
+from .arrays import Array
 from .backend import ops
-
-# pullback(dy, needs) -> one gradient per input. needs[i] says whether input i wants one; where it does not, None saves
-# the work. A gradient is a new array, or dy itself or a view of it; dy is never changed.
-Pullback: TypeAlias = Callable[[Array, tuple[bool, ...]], tuple[Array | None, ...]]
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-_numbers = itertools.count()
-
-
-class _Mode(threading.local):
-    recording = True
-
-
-_mode = _Mode()
-
-
-class no_grad:  # noqa: N801 (a function in use)
-    """Records nothing, in the calling thread: ``with nl.no_grad(): ...``, or ``@nl.no_grad()`` over a function."""
-
-    def __init__(self) -> None:
-        self._previous: list[bool] = []
-
-    def __enter__(self) -> None:
-        self._previous.append(_mode.recording)
-        _mode.recording = False
-
-    def __exit__(self, *exception: object) -> None:
-        _mode.recording = self._previous.pop()
-
-    def __call__(self, function: Callable[_P, _R]) -> Callable[_P, _R]:
-        """``function``, recording nothing."""
-
-        @functools.wraps(function)
-        def without_gradients(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-            with no_grad():
-                return function(*args, **kwargs)
-
-        return without_gradients
-
-
-class _Node:
-    """One recorded op. Its gradients go to ``inputs``: earlier ops, leaf tensors, or ``None`` where none is wanted."""
-
-    __slots__ = ("inputs", "number", "pullback")
-
-    def __init__(self, pullback: Pullback, inputs: tuple[_Node | Tensor | None, ...]) -> None:
-        self.number = next(_numbers)
-        self.pullback: Pullback | None = pullback
-        self.inputs = inputs
+from .tape import Node, Pullback
 
 
 class Tensor:
@@ -98,7 +41,7 @@ class Tensor:
     data: Array
     grad: Array | None
     requires_grad: bool
-    _node: _Node | None
+    _node: Node | None
 
     def __init__(self, x: Array, requires_grad: bool = False) -> None:
         self.data = _checked(x, type(self).__name__)
@@ -148,7 +91,7 @@ class Tensor:
         if self._node is None:
             self.grad = arrays.copy(dy) if self.grad is None else ops(dy).add(self.grad, dy)
         else:
-            _backward(self._node, dy)
+            tape.backward(self._node, dy)
 
     def _first_gradient(self, gradient: Array | Tensor | None) -> Array:
         if gradient is None:
@@ -178,47 +121,6 @@ class Tensor:
             raise ValueError(f"item: the tensor must hold one element, got shape {self.shape}")
         return float(self.data.item())
 
-    def reshape(self, *shape: Any) -> Tensor:
-        """The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
-        return _ops.reshape(self, shape[0] if len(shape) == 1 else shape)
-
-    view = reshape
-
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-        """Dimensions ``start_dim`` to ``end_dim`` (inclusive) as one."""
-        return _ops.flatten(self, start_dim, end_dim)
-
-    def sum(self) -> Tensor:
-        """Sum of all elements, of shape ``()``."""
-        return _ops.sum(self)
-
-    def __add__(self, other: Tensor | Array | float) -> Tensor:
-        return _ops.add(self, other)
-
-    def __radd__(self, other: Array | float) -> Tensor:
-        return _ops.add(other, self)
-
-    def __sub__(self, other: Tensor | Array | float) -> Tensor:
-        return _ops.subtract(self, other)
-
-    def __rsub__(self, other: Array | float) -> Tensor:
-        return _ops.subtract(other, self)
-
-    def __mul__(self, other: Tensor | Array | float) -> Tensor:
-        return _ops.multiply(self, other)
-
-    def __rmul__(self, other: Array | float) -> Tensor:
-        return _ops.multiply(other, self)
-
-    def __matmul__(self, other: Tensor | Array) -> Tensor:
-        return _ops.gemm(self, other)
-
-    def __rmatmul__(self, other: Array) -> Tensor:
-        return _ops.gemm(other, self)
-
-    def __neg__(self) -> Tensor:
-        return _ops.negative(self)
-
     def __len__(self) -> int:
         return len(self.data)
 
@@ -245,6 +147,22 @@ class Tensor:
             raise RuntimeError("a Tensor made by an op cannot be copied or pickled with its graph; detach() it first")
         return _restore, (type(self), self.data, self.requires_grad, self.grad)
 
+    if TYPE_CHECKING:  # set by nnlite.ops.operators, which is built on this class
+
+        def reshape(self, *shape: Any) -> Tensor: ...  # noqa: D102
+        def view(self, *shape: Any) -> Tensor: ...  # noqa: D102
+        def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: ...  # noqa: D102
+        def sum(self) -> Tensor: ...  # noqa: D102
+        def __add__(self, other: Tensor | Array | float) -> Tensor: ...
+        def __radd__(self, other: Array | float) -> Tensor: ...
+        def __sub__(self, other: Tensor | Array | float) -> Tensor: ...
+        def __rsub__(self, other: Array | float) -> Tensor: ...
+        def __mul__(self, other: Tensor | Array | float) -> Tensor: ...
+        def __rmul__(self, other: Array | float) -> Tensor: ...
+        def __matmul__(self, other: Tensor | Array) -> Tensor: ...
+        def __rmatmul__(self, other: Array) -> Tensor: ...
+        def __neg__(self) -> Tensor: ...
+
 
 class Parameter(Tensor):
     """A tensor that a module trains. It owns its memory: ``data`` is a C-contiguous copy of ``x``."""
@@ -267,16 +185,16 @@ def as_tensor(op: str, name: str, x: Tensor | Array | float) -> Tensor:
 def record(y: Array, pullback: Pullback, *inputs: Tensor | None) -> Tensor:
     """The result of an op as a tensor; on the tape if an input requires gradients, unless under ``no_grad``."""
     result = _result(y)
-    if _mode.recording:
+    if tape.mode.recording:
         for x in inputs:
             if x is not None and x.requires_grad:
                 result.requires_grad = True
-                result._node = _Node(pullback, tuple([None if x is None else _edge(x) for x in inputs]))
+                result._node = Node(pullback, tuple([None if x is None else _edge(x) for x in inputs]))
                 break
     return result
 
 
-def _edge(x: Tensor) -> _Node | Tensor | None:
+def _edge(x: Tensor) -> Node | Tensor | None:
     return x._node or (x if x.requires_grad else None)
 
 
@@ -306,52 +224,3 @@ def _checked(x: Array, name: str) -> Array:
     if not x.dtype.isnative:
         raise TypeError(f"{name}: x must be in native byte order, got {x.dtype.str}")
     return x
-
-
-def _backward(root: _Node, dy: Array) -> None:
-    add = ops(dy).add
-    gradients: dict[_Node, Array] = {root: dy}
-    leaves: dict[Tensor, Array] = {}
-    for node in _reachable(root):
-        pullback, inputs = node.pullback, node.inputs
-        assert pullback is not None
-        node.pullback, node.inputs = None, ()  # frees what this op kept as soon as it is used
-        gradient = gradients.pop(node, None)
-        if gradient is None:
-            continue  # everything that used its result gave it no gradient
-        for x, dx in zip(inputs, pullback(gradient, tuple([x is not None for x in inputs])), strict=True):
-            if x is None or dx is None:
-                continue
-            if isinstance(x, _Node):
-                gradients[x] = add(gradients[x], dx) if x in gradients else dx
-                continue
-            so_far = leaves.get(x, x.grad)
-            if so_far is not None:
-                leaves[x] = add(so_far, dx)
-                if so_far is x.grad and capture.is_older(so_far):
-                    arrays.assign(so_far, leaves[x])  # where a recorded step finds it the next time
-                    leaves[x] = so_far
-            else:
-                # Gradients that the caller sees share no memory: a change of one must not show in another.
-                leaves[x] = dx.copy() if arrays.shares_memory(dx, gradient) else dx
-    for leaf, gradient in leaves.items():  # only now, so that an error above changes no gradient
-        leaf.grad = gradient
-
-
-def _reachable(root: _Node) -> list[_Node]:
-    """The ops that ``root`` depends on, latest first."""
-    seen = {root}
-    waiting = [root]
-    while waiting:
-        node = waiting.pop()
-        if node.pullback is None:
-            raise RuntimeError("backward: an earlier backward() used and freed this graph; run the forward pass again")
-        for x in node.inputs:
-            if isinstance(x, _Node) and x not in seen:
-                seen.add(x)
-                waiting.append(x)
-    return sorted(seen, key=lambda node: node.number, reverse=True)
-
-
-# Tensor's operators are ops, and ops are built on Tensor: so this import comes last.
-from . import ops as _ops  # noqa: E402

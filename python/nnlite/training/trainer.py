@@ -1,80 +1,27 @@
-"""The training loop: batches, progress, history, Ctrl-C and losses that are no numbers."""
+"""The training loop: batches, history, Ctrl-C and losses that are no numbers."""
 
 from __future__ import annotations
 
 import copy
 import math
 import os
-import signal
-import sys
-import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from . import arrays, files, nn, optim, random
-from .autograd import Tensor, no_grad
-from .backend import device_module
+from .. import arrays, nn, optim, random
+from ..arrays import Array
+from ..backend import device_module
+from ..nn.module import get_buffers, set_buffers
+from ..tape import no_grad
+from ..tensor import Tensor
+from .history import Callback, History, Row, hashes
+from .interrupt import CtrlC
+from .progress import Bar, figures
 
-Array = npt.NDArray[Any]
 Pair = tuple[Array, Array]
-Row = dict[str, Any]
-
 _ADVICE = "the model was put back to the end of the last good epoch; a smaller learning rate may help"
-
-
-class History(list[Row]):
-    """One dictionary per completed epoch, in order; the columns as attributes.
-
-    ``loss`` is the mean over the epoch's batches, as they were trained on; ``train_accuracy`` the share of right
-    answers in the same passes. ``test_loss`` and ``test_accuracy`` are taken at the end of the epoch on the validation
-    data in evaluation mode. An accuracy is a share from 0 to 1, and ``None`` where the targets are no classes.
-    """
-
-    @property
-    def loss(self) -> list[float]:
-        """Training loss of each epoch."""
-        return [row["loss"] for row in self]
-
-    @property
-    def train_accuracy(self) -> list[float | None]:
-        """Training accuracy of each epoch."""
-        return [row["train_accuracy"] for row in self]
-
-    @property
-    def test_loss(self) -> list[float | None]:
-        """Validation loss of each epoch."""
-        return [row["test_loss"] for row in self]
-
-    @property
-    def test_accuracy(self) -> list[float | None]:
-        """Validation accuracy of each epoch."""
-        return [row["test_accuracy"] for row in self]
-
-    @property
-    def weights_sha256(self) -> list[str]:
-        """Hash of all weights at the end of each epoch (docs/numerics.md, section 13)."""
-        return [row["weights_sha256"] for row in self]
-
-
-def hashes(model: nn.Module) -> Row:
-    """``weights_sha256`` and ``tensors_sha256`` (in the model's order) of a state (docs/numerics.md, section 13)."""
-    state = model.state_dict()
-    tensors = files.tensors_sha256(state)
-    return {"weights_sha256": files.weights_sha256(state), "tensors_sha256": {name: tensors[name] for name in state}}
-
-
-class Watcher:
-    """Is told how a fit goes. Ctrl-C never interrupts it; an exception that it raises ends the fit."""
-
-    def after_epoch(self, row: Row, model: nn.Module) -> None:
-        """An epoch is complete."""
-
-    def at_end(self, status: str, model: nn.Module, optimizer: optim.Optimizer) -> None:
-        """The fit is over: ``finished``, ``interrupted``, or ``stopped: <why>``."""
 
 
 class Trainer:
@@ -141,10 +88,10 @@ class Trainer:
         """
         self.check(x, t, validation, epochs, batch_size, seed)
         if out is None:
-            return self.run(x, t, validation, epochs, batch_size, seed, Watcher())
-        from . import runs
+            return self.run(x, t, validation, epochs, batch_size, seed, Callback())
+        from ..runs.record import start_script
 
-        run = runs.start_script(out, self, x, t, validation, epochs, batch_size, seed)
+        run = start_script(out, self, x, t, validation, epochs, batch_size, seed)
         return self.run(x, t, validation, epochs, batch_size, seed, run)
 
     @staticmethod
@@ -171,9 +118,9 @@ class Trainer:
         epochs: int,
         batch_size: int,
         seed: int | None,
-        watcher: Watcher,
+        callback: Callback,
     ) -> History:
-        """The loop of :meth:`fit`, with checked arguments; ``watcher`` is told how it goes."""
+        """The loop of :meth:`fit`, with checked arguments; ``callback`` is told how it goes."""
         model, optimizer = self.model, self.optimizer
         was_training = model.training
         self.history = History()
@@ -185,19 +132,19 @@ class Trainer:
             x, t = arrays.put(x, first.data), arrays.put(t, first.data)
             if validation is not None:
                 validation = arrays.put(validation[0], first.data), arrays.put(validation[1], first.data)
-        with _CtrlC() as ctrl_c:
+        with CtrlC() as ctrl_c:
             good = self._snapshot()
             try:
                 for epoch in range(1, epochs + 1):
                     row = self._epoch(x, t, validation, epoch, epochs, batch_size, ctrl_c)
                     self.history.append(row)
-                    watcher.after_epoch(row, model)
+                    callback.after_epoch(row, model)
                     good = self._snapshot()
-                watcher.at_end("finished", model, optimizer)
+                callback.at_end("finished", model, optimizer)
             except FloatingPointError as error:
                 self._restore(good)
                 advised = FloatingPointError(f"{error}; {_ADVICE}")
-                watcher.at_end(f"stopped: {advised}", model, optimizer)
+                callback.at_end(f"stopped: {advised}", model, optimizer)
                 raise advised from None
             except ValueError:
                 if on_device:  # found by a kernel some steps ago
@@ -206,20 +153,20 @@ class Trainer:
             except KeyboardInterrupt:
                 if on_device:
                     self._settle_interrupted(x, good)
-                watcher.at_end("interrupted", model, optimizer)
+                callback.at_end("interrupted", model, optimizer)
                 raise
             finally:
                 model.train(was_training)
         return self.history
 
     def _epoch(
-        self, x: Array, t: Array, validation: Pair | None, epoch: int, epochs: int, batch_size: int, ctrl_c: _CtrlC
+        self, x: Array, t: Array, validation: Pair | None, epoch: int, epochs: int, batch_size: int, ctrl_c: CtrlC
     ) -> Row:
         model = self.model
         model.train()
         order = random.permutation(len(x), stream=random.SHUFFLING, like=x)
         sums = _Sums()
-        with _Bar(f"epoch {epoch}/{epochs}", -(-len(x) // batch_size), self.progress) as bar:
+        with Bar(f"epoch {epoch}/{epochs}", -(-len(x) // batch_size), self.progress) as bar:
             for start in range(0, len(x), batch_size):
                 index = order[start : start + batch_size]
                 loss, correct = self._step(x, t, index, f"epoch {epoch}", start // batch_size + 1, ctrl_c)
@@ -230,13 +177,13 @@ class Trainer:
             row["test_loss"], row["test_accuracy"] = (None, None)
             if validation is not None:
                 row["test_loss"], row["test_accuracy"] = self._evaluate(*validation, batch_size, ctrl_c)
-            bar.end(_figures(row["loss"], row["train_accuracy"], row["test_accuracy"]))
+            bar.end(figures(row["loss"], row["train_accuracy"], row["test_accuracy"]))
         self._refuse_bad_weights(row)
         row.update(hashes(model))
         return row
 
     def _step(
-        self, x: Array, t: Array, index: Array, where: str, step: int, ctrl_c: _CtrlC
+        self, x: Array, t: Array, index: Array, where: str, step: int, ctrl_c: CtrlC
     ) -> tuple[float | Array, int | Array | None]:
         """One step; whatever is raised leaves everything as it was before.
 
@@ -244,7 +191,7 @@ class Trainer:
         optimizer from changing anything, and is raised when :class:`_Sums` asks for the numbers.
         """
         model, optimizer = self.model, self.optimizer
-        buffers = nn.get_buffers(model)
+        buffers = get_buffers(model)
         generator = random.get_state()
         try:
             ctrl_c.open()
@@ -267,7 +214,7 @@ class Trainer:
             optimizer.step()  # all or nothing
         except BaseException:
             ctrl_c.close()
-            nn.set_buffers(buffers)
+            set_buffers(buffers)
             random.set_state(generator)
             optimizer.zero_grad()
             raise
@@ -281,7 +228,7 @@ class Trainer:
         if bad:
             raise FloatingPointError(f"after epoch {row['epoch']} {bad[0]} is not finite")
 
-    def _evaluate(self, x: Array, t: Array, batch_size: int, ctrl_c: _CtrlC) -> tuple[float | None, float | None]:
+    def _evaluate(self, x: Array, t: Array, batch_size: int, ctrl_c: CtrlC) -> tuple[float | None, float | None]:
         if not len(x):
             return None, None
         self.model.eval()
@@ -359,96 +306,7 @@ class _Sums:
 
     def figures(self) -> str:
         """For the progress bar; empty while the numbers are on a device."""
-        return _figures(self.loss, self.accuracy) if self._done else ""
-
-
-class _CtrlC:
-    """Lets Ctrl-C through only between :meth:`open` and :meth:`close`.
-
-    At other times it waits for the next :meth:`open` or the end. Nothing is installed outside the main thread,
-    or where SIGINT is ignored or handled in C.
-    """
-
-    def __init__(self) -> None:
-        self._open = False
-        self._pressed = False
-        self._previous: Callable[[int, FrameType | None], Any] | None = None
-
-    def __enter__(self) -> _CtrlC:
-        previous = signal.getsignal(signal.SIGINT)
-        if callable(previous) and threading.current_thread() is threading.main_thread():
-            self._previous = previous
-            signal.signal(signal.SIGINT, self._handle)
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._open = False
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            if self._pressed and exception[0] is None:
-                self._deliver(None)
-
-    def open(self) -> None:
-        self._open = True
-        if self._pressed:
-            self._deliver(None)
-
-    def close(self) -> None:
-        self._open = False
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._pressed = True
-        if self._open:
-            self._deliver(frame)
-
-    def _deliver(self, frame: FrameType | None) -> None:
-        self._open = False
-        self._pressed = False
-        assert self._previous is not None
-        self._previous(signal.SIGINT, frame)
-
-
-class _Bar:
-    """Progress of one epoch on stderr: a bar on a terminal, one line at the end elsewhere."""
-
-    def __init__(self, name: str, steps: int, shown: bool) -> None:
-        self._name, self._shown = name, shown
-        self._bar = None
-        if shown and sys.stderr.isatty():
-            import shutil
-
-            from tqdm import tqdm
-
-            columns, lines = shutil.get_terminal_size()  # some terminals say 0 x 0, which tqdm would believe
-            form = "{desc} |{bar:10}| {percentage:3.0f}% {elapsed}{postfix}"
-            self._bar = tqdm(total=steps, desc=name, bar_format=form, ncols=columns, nrows=lines)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-    def step(self, figures: str) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(figures, refresh=False)
-            self._bar.update()
-
-    def end(self, figures: str) -> None:
-        if self._bar is not None:
-            self._bar.set_postfix_str(figures)
-        elif self._shown:
-            print(f"{self._name}: {figures}", file=sys.stderr, flush=True)
-
-
-def _figures(loss: float, train: float | None, test: float | None = None) -> str:
-    text = f"loss {loss:.4f}"
-    if train is not None:
-        text += f", accuracy {train:.2%}"
-    if test is not None:
-        text += f", test {test:.2%}"
-    return text
+        return figures(self.loss, self.accuracy) if self._done else ""
 
 
 def _check_pair(x_name: str, x: object, t_name: str, t: object) -> None:

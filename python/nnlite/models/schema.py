@@ -11,15 +11,13 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from . import nn, optim
+from .. import nn, optim
 
 _LARGEST_SIZE = 1 << 20
 _MOST_LAYERS = 1000
 _MOST_WEIGHTS = 1 << 27  # in all
 _MOST_ACTIVATIONS = 1 << 24  # per layer and sample
-
 _REQUIRED: Any = object()
-
 Layer = dict[str, Any]
 
 
@@ -83,7 +81,6 @@ class Flag(NamedTuple):
 
 
 Field = Integer | Number | Flag
-
 _CONV2D: dict[str, Field] = {
     "in_channels": Integer(1),
     "out_channels": Integer(1),
@@ -104,7 +101,6 @@ _BATCHNORM: dict[str, Field] = {
     "eps": Number(1e-30, 1.0, 1e-5),
     "momentum": Number(0.0, 1.0, 0.1),
 }
-
 LAYERS: dict[str, dict[str, Field]] = {
     "Conv2d": {**_CONV2D},
     "Linear": {"in_features": Integer(1), "out_features": Integer(1), "bias": Flag(True)},
@@ -118,7 +114,6 @@ LAYERS: dict[str, dict[str, Field]] = {
     "Dropout": {"p": Number(0.0, 0.999, 0.5)},
     "Flatten": {},
 }
-
 _LR = Number(1e-12, 1e6)
 _DECAY = Number(0.0, 1e3, 0.0)
 _ADAM: dict[str, Field] = {
@@ -127,39 +122,11 @@ _ADAM: dict[str, Field] = {
     "beta2": Number(0.0, 0.999999, 0.999),
     "eps": Number(1e-30, 1.0, 1e-8),
 }
-
 OPTIMIZERS: dict[str, dict[str, Field]] = {
     "SGD": {"lr": _LR, "momentum": Number(0.0, 0.999999, 0.0), "weight_decay": _DECAY, "nesterov": Flag(False)},
     "Adam": {**_ADAM, "weight_decay": _DECAY},
     "AdamW": {**_ADAM, "weight_decay": Number(0.0, 1e3, 0.01)},
 }
-
-
-def digits() -> list[Layer]:
-    """The network for scikit-learn's digits: two convolutions on 8 x 8 images, 6,186 weights."""
-    return _convolutional(kernel_size=3, padding=1, features=32 * 2 * 2)
-
-
-def mnist() -> list[Layer]:
-    """The network for MNIST and Fashion-MNIST: two convolutions on 28 x 28 images, 18,474 weights."""
-    return _convolutional(kernel_size=5, padding=0, features=32 * 4 * 4)
-
-
-def _convolutional(kernel_size: int, padding: int, features: int) -> list[Layer]:
-    return check_layers(
-        [
-            {"layer": "Conv2d", "in_channels": 1, "out_channels": 16, "kernel_size": kernel_size, "padding": padding},
-            {"layer": "BatchNorm2d", "num_features": 16},
-            {"layer": "ReLU"},
-            {"layer": "MaxPool2d", "kernel_size": 2},
-            {"layer": "Conv2d", "in_channels": 16, "out_channels": 32, "kernel_size": kernel_size, "padding": padding},
-            {"layer": "BatchNorm2d", "num_features": 32},
-            {"layer": "ReLU"},
-            {"layer": "MaxPool2d", "kernel_size": 2},
-            {"layer": "Flatten"},
-            {"layer": "Linear", "in_features": features, "out_features": 10},
-        ]
-    )
 
 
 def check_layers(layers: object, where: str = "layers") -> list[Layer]:

@@ -1,8 +1,4 @@
-"""Optimizers, with PyTorch's names, defaults and parameter groups. Formulas: docs/numerics.md, section 11.
-
-Each ``step()`` is one call of the backend for all parameters of a group that have a gradient; the others are left
-alone.
-"""
+"""The base of the optimizers."""
 
 from __future__ import annotations
 
@@ -13,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from . import arrays, capture
-from .arrays import Array, is_array
-from .autograd import Parameter
-from .backend import ops
+from .. import arrays, recording
+from ..arrays import Array, is_array
+from ..tensor import Parameter
 
 
 class Optimizer:
@@ -69,7 +64,7 @@ class Optimizer:
         """Raise where a setting makes no sense."""
         name = type(self).__name__
         for key in ("lr", "weight_decay"):
-            _at_least_zero(name, key, group[key])
+            at_least_zero(name, key, group[key])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set every gradient to ``None`` (or to zeros where there is one)."""
@@ -89,9 +84,9 @@ class Optimizer:
                 work.append((group, params))
         for group, params in work:
             self._update(group, params)
-            if capture.is_active():
+            if recording.is_active():
                 grads = [p.grad for p in params]
-                capture.on_replay(functools.partial(self._update_again, group, params, grads))
+                recording.on_replay(functools.partial(self._update_again, group, params, grads))
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         raise NotImplementedError
@@ -169,115 +164,8 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
-class SGD(Optimizer):
-    """Stochastic gradient descent with momentum (the first step is the gradient), Nesterov's variant, weight decay."""
-
-    def __init__(
-        self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
-        lr: float = 1e-3,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        nesterov: bool = False,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
-
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        _at_least_zero("SGD", "momentum", group["momentum"])
-        if group["nesterov"] and group["momentum"] == 0:
-            raise ValueError("SGD: nesterov needs a momentum above 0")
-
-    def _new_state(self, p: Parameter) -> dict[str, Any]:
-        return {"momentum_buffer": arrays.zeros_like(p.data)}
-
-    def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
-        momentum = float(group["momentum"])
-        states = self._states(params) if momentum else []
-        ops(params[0].data).sgd_update(
-            [p.data for p in params],
-            [p.grad for p in params],
-            [state["momentum_buffer"] for state in states],
-            float(group["lr"]),
-            momentum,
-            float(group["weight_decay"]),
-            bool(group["nesterov"]),
-        )
-        self.state.update(zip(params, states, strict=False))
-
-
-class Adam(Optimizer):
-    """Adam (Kingma and Ba 2015); weight decay is added to the gradient."""
-
-    _decoupled = False
-
-    def __init__(
-        self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
-
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        name = type(self).__name__
-        _at_least_zero(name, "eps", group["eps"])
-        betas = group["betas"]
-        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"{name}: betas must be two numbers of at least 0 and below 1, got {betas}")
-
-    def _new_state(self, p: Parameter) -> dict[str, Any]:
-        zeros = arrays.zeros_like(p.data)
-        return {"step": 0, "exp_avg": zeros, "exp_avg_sq": zeros.copy(), "power1": 1.0, "power2": 1.0}
-
-    def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
-        beta1, beta2 = (float(beta) for beta in group["betas"])
-        # The corrections depend on how many steps a parameter has made: those that have made the same go into one call.
-        together: dict[tuple[float, float], list[tuple[Parameter, dict[str, Any]]]] = {}
-        for p, state in zip(params, self._states(params), strict=True):
-            together.setdefault((state["power1"] * beta1, state["power2"] * beta2), []).append((p, state))
-        for (power1, power2), same in together.items():
-            ops(same[0][0].data).adam_update(
-                [p.data for p, _ in same],
-                [p.grad for p, _ in same],
-                [state["exp_avg"] for _, state in same],
-                [state["exp_avg_sq"] for _, state in same],
-                float(group["lr"]),
-                beta1,
-                beta2,
-                float(group["eps"]),
-                float(group["weight_decay"]),
-                self._decoupled,
-                1.0 - power1,
-                1.0 - power2,
-            )
-            for p, state in same:
-                self.state[p] = state
-                state["step"] += 1
-                state["power1"] = power1
-                state["power2"] = power2
-
-
-class AdamW(Adam):
-    """Adam with decoupled weight decay: the parameter itself shrinks (Loshchilov and Hutter 2019)."""
-
-    _decoupled = True
-
-    def __init__(
-        self,
-        params: Iterable[Parameter] | Iterable[dict[str, Any]],
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-    ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay)
-
-
-def _at_least_zero(name: str, key: str, value: float) -> None:
+def at_least_zero(name: str, key: str, value: float) -> None:
+    """Refuse a setting that is negative or not finite."""
     if not 0.0 <= value < math.inf:
         raise ValueError(f"{name}: {key} must be a finite number of at least 0, got {value}")
 

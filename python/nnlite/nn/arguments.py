@@ -1,0 +1,65 @@
+"""Checks of layers' arguments, with messages that name layer and argument."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Pair = int | Sequence[int]
+
+
+def float_dtype(layer: str, dtype: Any) -> np.dtype[Any]:
+    """``dtype`` if it is float32 or float64."""
+    kind: np.dtype[Any] = np.dtype(dtype)
+    if dtype is None or kind not in (np.float32, np.float64) or not kind.isnative:
+        raise TypeError(f"{layer}: dtype must be float32 or float64, got {dtype}")
+    return kind
+
+
+def size(what: str, value: int, least: int = 1) -> int:
+    """``value`` if it is an integer of at least ``least``; ``what`` names layer and argument."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{what} must be an integer, got {value!r}")
+    if value < least:
+        raise ValueError(f"{what} must be at least {least}, got {value}")
+    return operator.index(value)
+
+
+def pair(what: str, value: Pair, least: int = 1) -> tuple[int, int]:
+    """An integer, or two of them, as (height, width)."""
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        if len(value) != 2:
+            raise ValueError(f"{what} must be an integer or a pair of integers, got {value!r}")
+        return size(what, value[0], least), size(what, value[1], least)
+    return size(what, value, least), size(what, value, least)
+
+
+def window(layer: str, kernel_size: Pair, stride: Pair | None, padding: Pair) -> tuple[tuple[int, int], ...]:
+    """Kernel, stride and padding of a pooling layer."""
+    kernel = pair(f"{layer}: kernel_size", kernel_size)
+    steps = kernel if stride is None else pair(f"{layer}: stride", stride)
+    pads = pair(f"{layer}: padding", padding, least=0)
+    if any(2 * pad > size for pad, size in zip(pads, kernel, strict=True)):
+        raise ValueError(f"{layer}: padding must be at most half of kernel_size {kernel}, got {pads}")
+    return kernel, steps, pads
+
+
+def number(what: str, value: float, least: float, most: float = math.inf) -> float:
+    """``value`` if it is a finite number between ``least`` and ``most``."""
+    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
+        raise TypeError(f"{what} must be a number, got {value!r}")
+    if not least <= value <= most or value == math.inf:
+        bounds = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
+        raise ValueError(f"{what} must be {bounds}, got {value}")
+    return float(value)
+
+
+def reduction(layer: str, reduction: str) -> str:
+    """``reduction`` if it is one that losses provide."""
+    if reduction != "mean":
+        raise ValueError(f"{layer}: reduction must be 'mean', the only one provided, got {reduction!r}")
+    return reduction

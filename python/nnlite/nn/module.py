@@ -1,0 +1,312 @@
+"""The base of layers and models, with PyTorch's names and ``state_dict`` keys.
+
+A module's parameters, buffers and submodules are its attributes, found by walking ``__dict__`` in order of definition.
+Parameters are updated in place by the optimizer and by ``load_state_dict``; buffers (running statistics) are arrays
+that are updated in place too: who wants to go back to an earlier state takes copies by :func:`get_buffers`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from .. import arrays
+from ..arrays import Array, is_array
+from ..tensor import Parameter
+
+
+class Keys(NamedTuple):
+    """What ``load_state_dict(strict=False)`` left out."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+
+class Module:
+    """Base of all layers and models: assign parameters and submodules to attributes, and write ``forward``."""
+
+    training: bool = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """What the module computes; subclasses define it."""
+        raise NotImplementedError(f"{type(self).__name__} does not define forward()")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """``forward``; an error that it raises is noted with the layer's path and type."""
+        try:
+            return self.forward(*args, **kwargs)
+        except Exception as error:
+            _name_layer(error, self)
+            raise
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        before = self.__dict__.get(name)
+        if value is not None:
+            if isinstance(before, Parameter) and not isinstance(value, Parameter):
+                raise TypeError(
+                    f"{type(self).__name__}.{name} is a Parameter; assign a Parameter or None, or an array to its .data"
+                )
+            if isinstance(before, Module) and not isinstance(value, Module):
+                raise TypeError(f"{type(self).__name__}.{name} is a Module; assign a Module or None")
+            if name in self._buffers() and not is_array(value):
+                raise TypeError(f"{type(self).__name__}.{name} is a buffer; assign a numpy.ndarray or None")
+        super().__setattr__(name, value)
+
+    def register_parameter(self, name: str, param: Parameter | None) -> None:
+        """Like assigning the attribute."""
+        if param is not None and not isinstance(param, Parameter):
+            raise TypeError(f"register_parameter: {name} must be a Parameter or None, got {type(param).__name__}")
+        setattr(self, name, param)
+
+    def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
+        """An array that belongs to the state but is not trained; in ``state_dict`` if ``persistent``."""
+        if tensor is not None and not is_array(tensor):
+            raise TypeError(f"register_buffer: {name} must be a numpy.ndarray or None, got {type(tensor).__name__}")
+        if name in self.__dict__ and name not in self._buffers():
+            raise KeyError(f"register_buffer: {type(self).__name__}.{name} already exists")
+        self.__dict__["_buffer_names"] = {**self._buffers(), name: persistent}
+        self.__dict__[name] = tensor
+
+    def _buffers(self) -> dict[str, bool]:
+        """Names of the buffers, and whether ``state_dict`` holds them."""
+        names: dict[str, bool] = self.__dict__.get("_buffer_names", {})
+        return names
+
+    def _own(self, kind: type[Any]) -> Iterator[tuple[str, Any]]:
+        for name, value in self.__dict__.items():
+            if isinstance(value, kind):
+                yield name, value
+
+    def named_children(self) -> Iterator[tuple[str, Module]]:
+        """Names and modules one level below, each module once."""
+        seen: set[Module] = set()
+        for name, module in self._own(Module):
+            if module not in seen:
+                seen.add(module)
+                yield name, module
+
+    def children(self) -> Iterator[Module]:
+        """The modules one level below."""
+        for _, module in self.named_children():
+            yield module
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """Names and modules of the whole tree, this module first under the name ``prefix``; each module once."""
+        return self._walk(prefix, set())
+
+    def _walk(self, prefix: str, seen: set[Module] | None) -> Iterator[tuple[str, Module]]:
+        """The tree in order of definition. With ``seen``, each module once; with ``None``, under each of its names."""
+        if seen is not None:
+            if self in seen:
+                return
+            seen.add(self)
+        yield prefix, self
+        for name, module in self._own(Module):
+            yield from module._walk(_join(prefix, name), seen)
+
+    def modules(self) -> Iterator[Module]:
+        """This module and all below it."""
+        for _, module in self.named_modules():
+            yield module
+
+    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
+        """Names and parameters, each parameter once."""
+        seen: set[Parameter] = set()
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for name, parameter in module._own(Parameter):
+                if parameter not in seen:
+                    seen.add(parameter)
+                    yield _join(path, name), parameter
+
+    def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once."""
+        for _, parameter in self.named_parameters(recurse=recurse):
+            yield parameter
+
+    def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Array]]:
+        """Names and buffers."""
+        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+            for name in module._buffers():
+                if module.__dict__[name] is not None:
+                    yield _join(path, name), module.__dict__[name]
+
+    def buffers(self, recurse: bool = True) -> Iterator[Array]:
+        """All buffers."""
+        for _, buffer in self.named_buffers(recurse=recurse):
+            yield buffer
+
+    def _slots(self) -> Iterator[tuple[str, Module, str]]:
+        """What ``state_dict`` holds: its key, and the module and the attribute where it lives."""
+        for path, module in self._walk("", None):
+            for name, _ in module._own(Parameter):
+                yield _join(path, name), module, name
+            for name, persistent in module._buffers().items():
+                if persistent and module.__dict__[name] is not None:
+                    yield _join(path, name), module, name
+
+    def state_dict(self) -> dict[str, Array]:
+        """Names and arrays of all parameters and persistent buffers, in order of definition.
+
+        The arrays are the module's own, not copies: training changes them in place.
+        """
+        return {key: _array(module.__dict__[name]) for key, module, name in self._slots()}
+
+    def load_state_dict(self, state_dict: Mapping[str, Array], strict: bool = True) -> Keys:
+        """Copy the arrays of ``state_dict`` into this module's parameters and buffers, in place.
+
+        Args:
+            state_dict: names and arrays. Shapes and dtypes are equal to the module's own.
+            strict: whether missing and unexpected names are errors.
+
+        Returns:
+            the missing and the unexpected names.
+
+        Raises:
+            ValueError: names or shapes do not fit.
+            TypeError: an entry is no array, or has another dtype.
+            Everything that is wrong is listed, and nothing is changed.
+        """
+        slots = {key: (module, name) for key, module, name in self._slots()}
+        missing = [key for key in slots if key not in state_dict]
+        unexpected = [key for key in state_dict if key not in slots]
+        wrong_values = [f"missing key {key!r}" for key in missing] if strict else []
+        wrong_values += [f"unexpected key {key!r}" for key in unexpected] if strict else []
+        wrong_types: list[str] = []
+        for key, (module, name) in slots.items():
+            if key not in state_dict:
+                continue
+            value, own = state_dict[key], _array(module.__dict__[name])
+            if not is_array(value):
+                wrong_types.append(f"{key!r} must be a numpy.ndarray, got {type(value).__name__}")
+            elif value.dtype != own.dtype:
+                wrong_types.append(f"{key!r} is {value.dtype} but the model's is {own.dtype}; convert one of them")
+            elif value.shape != own.shape:
+                wrong_values.append(f"{key!r} has shape {value.shape} but the model's has shape {own.shape}")
+        if wrong_values or wrong_types:
+            text = f"load_state_dict: {type(self).__name__}: " + "; ".join(wrong_values + wrong_types)
+            raise ValueError(text) if wrong_values else TypeError(text)
+        for key, (module, name) in slots.items():
+            if key in state_dict:
+                current = module.__dict__[name]
+                arrays.assign(_array(current), state_dict[key])
+        return Keys(missing, unexpected)
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, for this module and all below: batch statistics, dropout."""
+        for module in self.modules():
+            module.training = bool(mode)
+        return self
+
+    def eval(self) -> Self:
+        """Inference mode: running statistics, no dropout."""
+        return self.train(False)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Whether the parameters are trained."""
+        for parameter in self.parameters():
+            parameter.requires_grad = bool(requires_grad)
+        return self
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set every parameter's gradient to ``None`` (or to zeros where there is one)."""
+        for parameter in self.parameters():
+            parameter.grad = None if set_to_none or parameter.grad is None else arrays.zeros_like(parameter.grad)
+
+    def double(self) -> Self:
+        """Parameters, their gradients and floating buffers as float64."""
+        return self._convert(np.dtype(np.float64))
+
+    def float(self) -> Self:
+        """Parameters, their gradients and floating buffers as float32, each number rounded once."""
+        return self._convert(np.dtype(np.float32))
+
+    def to(self, device: str) -> Self:
+        """Parameters, their gradients and floating buffers on ``device``: ``"cpu"``, ``"cuda"`` or ``"cuda:1"``.
+
+        Parameters stay the objects that they are. Integer buffers, which only Python reads, stay on the host.
+
+        Raises:
+            ValueError: there is no such device.
+            RuntimeError: nnlite cannot use it; the message says why.
+        """
+        from .. import cuda
+
+        for parameter in self.parameters():
+            parameter.data = cuda.array(parameter.data, device)
+            if parameter.grad is not None:
+                parameter.grad = cuda.array(parameter.grad, device)
+        for module in self.modules():
+            for name in module._buffers():
+                buffer = module.__dict__[name]
+                if buffer is not None and buffer.dtype.kind == "f":
+                    module.__dict__[name] = cuda.array(buffer, device)
+        return self
+
+    def _convert(self, dtype: np.dtype[Any]) -> Self:
+        for parameter in self.parameters():
+            parameter.data = arrays.astype(parameter.data, dtype)
+            if parameter.grad is not None:
+                parameter.grad = arrays.astype(parameter.grad, dtype)
+        for module in self.modules():
+            for name in module._buffers():
+                buffer = module.__dict__[name]
+                if buffer is not None and buffer.dtype.kind == "f":
+                    module.__dict__[name] = arrays.astype(buffer, dtype)
+        return self
+
+    def apply(self, fn: Callable[[Module], None]) -> Self:
+        """Call ``fn`` on every module, those below first."""
+        for module in self.children():
+            module.apply(fn)
+        fn(self)
+        return self
+
+    def extra_repr(self) -> str:
+        """What ``repr`` shows between the brackets of a layer."""
+        return ""
+
+    def __repr__(self) -> str:
+        lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self._own(Module)]
+        extra = self.extra_repr()
+        if not lines:
+            return f"{type(self).__name__}({extra})"
+        return "\n  ".join([f"{type(self).__name__}({extra}", *lines]) + "\n)"
+
+
+def get_buffers(module: Module) -> list[tuple[Module, str, Array | None]]:
+    """Copies of all buffers of a model as they are, for :func:`set_buffers`."""
+    buffers = [(m, name, m.__dict__[name]) for m in module.modules() for name in m._buffers()]
+    return [(m, name, None if x is None else arrays.copy(x)) for m, name, x in buffers]
+
+
+def set_buffers(buffers: list[tuple[Module, str, Array | None]]) -> None:
+    """Put the buffers back that :func:`get_buffers` returned: in place, where they still are what they were."""
+    for module, name, array in buffers:
+        current = module.__dict__[name]
+        if array is None or current is None or current.shape != array.shape or current.dtype != array.dtype:
+            module.__dict__[name] = array
+        else:
+            arrays.assign(current, array)
+
+
+def _array(value: Parameter | Array) -> Array:
+    return value.data if isinstance(value, Parameter) else value
+
+
+def _join(prefix: str, name: str) -> str:
+    return f"{prefix}.{name}" if prefix else name
+
+
+def _name_layer(error: Exception, module: Module) -> None:
+    """Note on ``error`` which layer raised it: its type, and its path as far as the error has come up."""
+    layer, inner, path, note = error.__dict__.get("_nnlite_layer", (module, module, "", None))
+    if module is not inner:
+        name = next((name for name, below in module.named_modules() if below is inner), "")
+        path = _join(name, path) if path else name
+    if note is not None:
+        error.__notes__.remove(note)
+    note = f"in layer {path + ': ' if path else ''}{type(layer).__name__}({layer.extra_repr()})"
+    error.add_note(note)
+    error.__dict__["_nnlite_layer"] = (layer, module, path, note)

@@ -1,0 +1,35 @@
+"""The history of a run as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..training.history import History
+
+
+def picture(history: History) -> bytes | None:
+    """Loss and accuracies as PNG; ``None`` without matplotlib. The user's pyplot state is not touched."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    import io
+
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    epochs = [row["epoch"] for row in history]
+    panels: dict[str, dict[str, Sequence[float | None]]] = {
+        "loss": {"training": history.loss, "test": history.test_loss},
+        "accuracy": {"training": history.train_accuracy, "test": history.test_accuracy},
+    }
+    for axes, (title, curves) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+        for label, values in curves.items():
+            if None not in values:
+                axes.plot(epochs, values, marker=".", label=label)
+        axes.set(title=title, xlabel="epoch")
+        if axes.lines:
+            axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=120)
+    return buffer.getvalue()
