@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nnlite import reference
+from nnlite import reference, shapes
+from nnlite.shapes import Spec
 from support import assert_same_bits, misaligned, rng, strided
 
 Array = npt.NDArray[Any]
@@ -55,12 +56,24 @@ def full(*shape: int, dtype: npt.DTypeLike = np.float32) -> Array:
     return np.ones(shape, dtype)
 
 
+def assert_described(op: str, want: Any, *args: Any, **options: Any) -> None:
+    """The signature of ``op`` says what the results look like, for arrays and for their descriptions alike."""
+    results = want if isinstance(want, tuple) else (want,)
+    described = [Spec(x.shape, x.dtype) if isinstance(x, np.ndarray) else x for x in args]
+    for given in (args, described):
+        got = getattr(shapes, op)(*given, **options)
+        got = got if isinstance(got, tuple) else (got,)
+        assert [(y.shape, y.dtype) for y in got] == [(y.shape, y.dtype) for y in results]
+
+
 def assert_op(backend: ModuleType, op: str, *args: Any, **options: Any) -> Any:
     """``op`` on ``backend`` has the bits of the reference for any layout of its inputs, and leaves them as they are.
 
     Returns what the reference returned.
     """
     want = getattr(reference, op)(*args, **options)
+    if backend is reference:
+        assert_described(op, want, *args, **options)
     for layout in (np.copy, strided, misaligned):
         inputs = [layout(x) if isinstance(x, np.ndarray) and x.ndim else x for x in args]
         got = getattr(backend, op)(*inputs, **options)

@@ -14,8 +14,12 @@ from .tape import no_grad
 from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, kernels
+    from . import cuda, data, kernels, shapes
     from .cuda import array
+    from .model_summary import summary
+    from .model_trace import trace
+    from .program import Program, load_program
+    from .recorder import record
     from .training import Trainer
 
 __version__ = "0.1.0"
@@ -25,18 +29,21 @@ NUMERICS = 1
 __all__ = [
     "NUMERICS",
     "Parameter",
+    "Program",
     "Tensor",
     "Trainer",
     "__version__",
     "array",
     "backend",
     "cuda",
+    "data",
     "function",
     "get_num_threads",
     "gradcheck",
     "init",
     "kernels",
     "load",
+    "load_program",
     "manual_seed",
     "nn",
     "no_grad",
@@ -44,19 +51,36 @@ __all__ = [
     "ops",
     "optim",
     "random",
+    "record",
     "save",
     "set_num_threads",
+    "shapes",
+    "summary",
+    "trace",
 ]
 
 
+# Imported on use: what a training loop may not need, and the module that has it (`""`: it is a module).
+_ON_USE = {
+    "Program": ".program",
+    "Trainer": ".training",
+    "array": ".cuda",
+    "cuda": "",
+    "data": "",
+    "kernels": "",
+    "load_program": ".program",
+    "record": ".recorder",
+    "shapes": "",
+    "summary": ".model_summary",
+    "trace": ".model_trace",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Import on use what a training loop may not need."""
     import importlib
 
-    if name in ("kernels", "cuda"):
-        return importlib.import_module(f".{name}", __name__)
-    if name == "array":
-        return importlib.import_module(".cuda", __name__).array
-    if name == "Trainer":
-        return importlib.import_module(".training", __name__).Trainer
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _ON_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = importlib.import_module(_ON_USE[name] or f".{name}", __name__)
+    value = getattr(module, name) if _ON_USE[name] else module
+    return value

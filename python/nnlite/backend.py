@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from types import ModuleType
 
 # Slowest first: the last one that this machine can run is the default. Each needs CPU features, in the names of
@@ -25,9 +26,10 @@ _current: ModuleType | None = None
 _current_name = ""
 _loaded: dict[str, ModuleType] = {}
 _threads: int | None = None
+_around: Callable[[ModuleType], ModuleType] | None = None  # nl.record: what it makes of a module
 
 # Modules of devices, by name (nl.cuda loads them), and by the type of their arrays.
-_DEVICE_MODULES = ("cuda", "cuda_sim")
+_DEVICE_MODULES = {"cuda": "_cuda", "cuda_sim": "_cuda_sim", "shapes": "shapes"}
 _devices: dict[type, ModuleType] = {}
 
 
@@ -68,13 +70,40 @@ def available() -> list[str]:
 
 def ops(x: object = None) -> ModuleType:
     """The backend module that runs now; for an array ``x`` in device memory, the module of its device."""
-    device = _devices.get(type(x))
-    if device is not None:
-        return device
-    if _current is None:
+    module = _devices.get(type(x)) or _current
+    if module is None:
         _choose_default()
-        assert _current is not None
-    return _current
+        module = _current
+        assert module is not None
+    return module if _around is None else _around(module)
+
+
+def module_named(name: str) -> ModuleType:
+    """The module of a backend, whether or not it is the one that runs.
+
+    Raises:
+        ValueError: the name is unknown.
+        RuntimeError: this machine cannot run it; the message says why.
+    """
+    if name in _DEVICE_MODULES:
+        return load_device(name)
+    why_not = reason(name)
+    if name not in _NEEDS:
+        raise ValueError(f"backend: {why_not}")
+    if why_not is not None:
+        raise RuntimeError(f"backend {name!r} cannot run here: {why_not}")
+    return _import(name)
+
+
+def recorder() -> Callable[[ModuleType], ModuleType] | None:
+    """What :func:`set_recorder` was given."""
+    return _around
+
+
+def set_recorder(around: Callable[[ModuleType], ModuleType] | None) -> None:
+    """From here on :func:`ops` gives what ``around`` makes of the module; ``None``: the module itself."""
+    global _around
+    _around = around
 
 
 def device_module(x: object) -> ModuleType | None:
@@ -83,14 +112,14 @@ def device_module(x: object) -> ModuleType | None:
 
 
 def load_device(name: str) -> ModuleType:
-    """The module of a device, ``cuda`` or ``cuda_sim``.
+    """The module of a device: ``cuda``, ``cuda_sim``, or ``shapes``, which describes instead of computing.
 
     Raises:
         ImportError: it is not part of this installation.
     """
     if name not in _DEVICE_MODULES:
         raise ValueError(f"unknown device {name!r}; known are cpu, {', '.join(_DEVICE_MODULES)}")
-    module = importlib.import_module(f"nnlite._{name}")
+    module = importlib.import_module(f"nnlite.{_DEVICE_MODULES[name]}")
     _devices[module.Array] = module
     return module
 
@@ -211,12 +240,9 @@ def _import(name: str) -> ModuleType:
 
 def _switch(name: str) -> None:
     global _current, _current_name
-    if name not in _NEEDS:
-        raise ValueError(f"backend: {reason(name)}")
-    why_not = reason(name)
-    if why_not is not None:
-        raise RuntimeError(f"backend {name!r} cannot run here: {why_not}")
-    _current, _current_name = _import(name), name
+    if name in ("cuda", "cuda_sim"):
+        raise ValueError(f"backend: {name!r} is chosen by its arrays; use nl.array(x, {name!r}) and model.to({name!r})")
+    _current, _current_name = module_named(name), name
 
 
 def _best() -> str:

@@ -93,11 +93,11 @@ def backward(root: Node, dy: Array) -> None:
             if so_far is not None:
                 leaves[x] = add(so_far, dx)
                 if so_far is x.grad and recording.is_older(so_far):
-                    arrays.assign(so_far, leaves[x])  # where a recorded step finds it the next time
+                    ops(so_far).assign(so_far, leaves[x])  # where a recorded step finds it the next time
                     leaves[x] = so_far
             else:
                 # Gradients that the caller sees share no memory: a change of one must not show in another.
-                leaves[x] = dx.copy() if arrays.shares_memory(dx, gradient) else dx
+                leaves[x] = ops(dx).copy(dx) if arrays.shares_memory(dx, gradient) else dx
     for leaf, gradient in leaves.items():  # only now, so that an error above changes no gradient
         leaf.grad = gradient
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, tape
+from . import arrays, observe, tape
 from .arrays import Array
 from .backend import ops
 from .tape import Node, Pullback
@@ -89,7 +89,7 @@ class Tensor:
             raise RuntimeError("backward: this tensor does not require gradients and depends on none that does")
         dy = self._first_gradient(gradient)
         if self._node is None:
-            self.grad = arrays.copy(dy) if self.grad is None else ops(dy).add(self.grad, dy)
+            self.grad = ops(dy).copy(dy) if self.grad is None else ops(dy).add(self.grad, dy)
         else:
             tape.backward(self._node, dy)
 
@@ -137,7 +137,10 @@ class Tensor:
 
     def __repr__(self) -> str:
         name = type(self).__name__
-        text = np.array2string(arrays.to_numpy(self.data), separator=", ", prefix=name + "(")
+        if isinstance(self.data, np.ndarray) or not self.device.startswith("shapes"):
+            text = np.array2string(arrays.to_numpy(self.data), separator=", ", prefix=name + "(")
+        else:
+            text = repr(self.data)
         dtype = "" if self.dtype == np.float32 else f", dtype={self.dtype}"
         return f"{name}({text}{dtype}{', requires_grad=True' if self.requires_grad else ''})"
 
@@ -189,6 +192,8 @@ def record(y: Array, pullback: Pullback, *inputs: Tensor | None) -> Tensor:
         for x in inputs:
             if x is not None and x.requires_grad:
                 result.requires_grad = True
+                if observe.active():
+                    pullback = observe.attributed(pullback)
                 result._node = Node(pullback, tuple([None if x is None else _edge(x) for x in inputs]))
                 break
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from .. import observe
 from .activation import ReLU
 from .module import Module
 from .norm import BatchNorm1d, BatchNorm2d
@@ -18,15 +19,19 @@ PAIRS: dict[tuple[type[Module], type[Module]], Callable[[Any, Any], Any]] = {
 
 def run(modules: Iterable[Module], x: Any) -> Any:
     """The modules one after the other, pairs of :data:`PAIRS` as one op."""
+    if observe.active():  # who watches sees every module; the bits are the same
+        for module in modules:
+            x = module(x)
+        return x
     waiting = iter(modules)
-    module = next(waiting, None)
-    while module is not None:
+    current = next(waiting, None)
+    while current is not None:
         following = next(waiting, None)
-        fused = None if following is None else PAIRS.get((type(module), type(following)))
-        if fused is not None and _is_plain(module) and _is_plain(following):
-            x, module = fused(module, x), next(waiting, None)
+        fused = None if following is None else PAIRS.get((type(current), type(following)))
+        if fused is not None and _is_plain(current) and _is_plain(following):
+            x, current = fused(current, x), next(waiting, None)
         else:
-            x, module = module(x), following
+            x, current = current(x), following
     return x
 
 

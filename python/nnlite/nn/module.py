@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from .. import arrays
+from .. import arrays, observe
 from ..arrays import Array, is_array
 from ..tensor import Parameter
 
@@ -36,6 +36,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """``forward``; an error that it raises is noted with the layer's path and type."""
         try:
+            if observe.active():
+                return observe.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
         except Exception as error:
             _name_layer(error, self)

@@ -76,8 +76,8 @@ class _BatchNorm(Module):
                 raise ValueError(f"{type(self).__name__}: momentum=None changes at every step and cannot be captured")
             momentum = 1.0 / int(self.num_batches_tracked)  # type: ignore[arg-type]
         new_mean, new_var = kernels(mean).batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
-        arrays.assign(mean, new_mean)
-        arrays.assign(var, new_var)
+        kernels(mean).assign(mean, new_mean)
+        kernels(var).assign(var, new_var)
         recording.on_replay(self._count_batch)
 
     def _count_batch(self) -> None:

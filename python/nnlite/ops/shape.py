@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ..arrays import Array
+from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
 
 __all__ = ["flatten", "reshape"]
@@ -13,12 +14,9 @@ __all__ = ["flatten", "reshape"]
 def reshape(x: Tensor | Array, shape: int | Sequence[int]) -> Tensor:
     """The same elements in C order in another shape; one size may be -1."""
     x = as_tensor("reshape", "x", x)
-    before = x.data.shape
-    try:
-        y = x.data.reshape(shape)
-    except ValueError as error:
-        raise ValueError(f"reshape: x has shape {before} and cannot take shape {shape}") from error
-    return record(y, lambda dy, needs: (dy.reshape(before),), x)
+    before, kernels = x.data.shape, ops(x.data)
+    y = kernels.reshape(x.data, (shape,) if isinstance(shape, int) else tuple(shape))
+    return record(y, lambda dy, needs: (kernels.reshape(dy, before),), x)
 
 
 def flatten(x: Tensor | Array, start_dim: int = 0, end_dim: int = -1) -> Tensor:

@@ -18,6 +18,7 @@ from nnlite.reference.checks import (
     number,
 )
 from nnlite.reference.elementwise import relu_backward, relu_forward
+from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = [
     "batchnorm_inference_backward",
@@ -28,9 +29,10 @@ __all__ = [
 ]
 
 
+@define_op
 def batchnorm_training_forward(
     x: Array, weight: Array, bias: Array, eps: float = 1e-5, relu: bool = False
-) -> tuple[Array, Array, Array]:
+) -> Computation[tuple[Array, Array, Array]]:
     """Normalise each channel by the mean and variance of this batch::
 
         y = (x - mean) * (weight / sqrt(var + eps)) + bias
@@ -59,6 +61,7 @@ def batchnorm_training_forward(
     eps = number(op, "eps", eps)
     n, _, p = planes.shape
     _check_count(op, n * p)
+    yield Spec(x.shape, x.dtype), Spec(weight.shape, x.dtype), Spec(weight.shape, x.dtype)
     m = x.dtype.type(n * p)
 
     sums = arith.total(planes)
@@ -73,9 +76,10 @@ def batchnorm_training_forward(
     return y.reshape(x.shape), np.asarray(mean), np.asarray(var)
 
 
+@define_op
 def batchnorm_training_backward(
     dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-5, bias: Array | None = None
-) -> tuple[Array, Array, Array]:
+) -> Computation[tuple[Array, Array, Array]]:
     """Gradient of :func:`batchnorm_training_forward`, where ``mean`` and ``var`` depend on ``x``::
 
         dbias = Σ dy;  dweight = Σ dy * (x - mean) * rstd  with  rstd = 1 / sqrt(var + eps)
@@ -97,17 +101,20 @@ def batchnorm_training_backward(
         ValueError: fewer than two values per channel; shapes that differ.
     """
     op = "batchnorm_training_backward"
-    dy_planes, d, rstd, scale, dweight, dbias, t = _backward(op, dy, x, weight, mean, var, eps, bias)
-    m = x.dtype.type(_check_count(op, dy_planes.shape[0] * dy_planes.shape[2]))
+    eps = _check_backward(op, dy, x, weight, mean, var, eps, bias)
+    m = x.dtype.type(_check_count(op, x.shape[0] * math.prod(x.shape[2:])))
+    yield Spec(x.shape, x.dtype), Spec(weight.shape, x.dtype), Spec(weight.shape, x.dtype)
+    dy_planes, d, rstd, scale, dweight, dbias, t = _backward(dy, x, weight, mean, var, eps, bias)
     a = dbias / m
     b = ((t * rstd) * rstd) / m
     dx = ((dy_planes - _column(a)) - d * _column(b)) * _column(scale)
     return dx.reshape(x.shape), dweight, dbias
 
 
+@define_op
 def batchnorm_inference_forward(
     x: Array, weight: Array, bias: Array, mean: Array, var: Array, eps: float = 1e-5, relu: bool = False
-) -> Array:
+) -> Computation[Array]:
     """Normalise each channel by given statistics: ``y = (x - mean) * (weight / sqrt(var + eps)) + bias``.
 
     Args:
@@ -126,13 +133,15 @@ def batchnorm_inference_forward(
     planes = _planes(op, "x", x)
     _channels(op, planes, "x", weight=weight, bias=bias, mean=mean, var=var)
     eps = number(op, "eps", eps)
+    yield Spec(x.shape, x.dtype)
     y = (planes - _column(mean)) * _column(weight * _rstd(var, eps)) + _column(bias)
     return (relu_forward(y) if relu else y).reshape(x.shape)
 
 
+@define_op
 def batchnorm_inference_backward(
     dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float = 1e-5, bias: Array | None = None
-) -> tuple[Array, Array, Array]:
+) -> Computation[tuple[Array, Array, Array]]:
     """Gradient of :func:`batchnorm_inference_forward`, where ``mean`` and ``var`` are constants::
 
         dbias = Σ dy;  dweight = Σ dy * (x - mean) * rstd;  dx = dy * (weight * rstd)  with  rstd = 1 / sqrt(var + eps)
@@ -151,13 +160,16 @@ def batchnorm_inference_backward(
         ValueError: shapes that differ.
     """
     op = "batchnorm_inference_backward"
-    dy_planes, _, _, scale, dweight, dbias, _ = _backward(op, dy, x, weight, mean, var, eps, bias)
+    eps = _check_backward(op, dy, x, weight, mean, var, eps, bias)
+    yield Spec(x.shape, x.dtype), Spec(weight.shape, x.dtype), Spec(weight.shape, x.dtype)
+    dy_planes, _, _, scale, dweight, dbias, _ = _backward(dy, x, weight, mean, var, eps, bias)
     return (dy_planes * _column(scale)).reshape(x.shape), dweight, dbias
 
 
+@define_op
 def batchnorm_running_update(
     running_mean: Array, running_var: Array, mean: Array, var: Array, count: int, momentum: float
-) -> tuple[Array, Array]:
+) -> Computation[tuple[Array, Array]]:
     """New running statistics::
 
         running_mean * (1 - momentum) + mean * momentum
@@ -185,22 +197,31 @@ def batchnorm_running_update(
     count = integer(op, "count", count, 2)
     momentum = number(op, "momentum", momentum)
 
+    yield Spec(mean.shape, mean.dtype), Spec(mean.shape, mean.dtype)
     unbiased, old, new = (arith.round_scalar(v, mean.dtype) for v in (count / (count - 1), 1 - momentum, momentum))
     return running_mean * old + mean * new, running_var * old + (var * unbiased) * new
 
 
-def _backward(
+def _check_backward(
     op: str, dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float, bias: Array | None
-) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
-    """``dy`` by planes, ``x - mean``, rstd, scale, dweight, dbias and ``t = Σ dy * (x - mean)``."""
-    dy_planes = _planes(op, "dy", dy)
+) -> float:
+    """``eps``, if all arguments fit."""
+    _planes(op, "dy", dy)
     planes = _planes(op, "x", x)
     check_same_dtype(op, dy=dy, x=x)
     check_same_shape(op, dy=dy, x=x)
     _channels(op, planes, "x", weight=weight, mean=mean, var=var)
     if bias is not None:
         _channels(op, planes, "x", bias=bias)
-    rstd = _rstd(var, number(op, "eps", eps))
+    return number(op, "eps", eps)
+
+
+def _backward(
+    dy: Array, x: Array, weight: Array, mean: Array, var: Array, eps: float, bias: Array | None
+) -> tuple[Array, Array, Array, Array, Array, Array, Array]:
+    """``dy`` by planes, ``x - mean``, rstd, scale, dweight, dbias and ``t = Σ dy * (x - mean)``."""
+    dy_planes, planes = _planes("", "dy", dy), _planes("", "x", x)
+    rstd = _rstd(var, eps)
     d = planes - _column(mean)
     if bias is not None:
         dy_planes = relu_backward(dy_planes, d * _column(weight * rstd) + _column(bias))

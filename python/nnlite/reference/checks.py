@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnlite.reference.signature import Spec
+
 Array = npt.NDArray[Any]
 Pair = int | tuple[int, int]
 
@@ -37,12 +39,14 @@ def check_array(op: str, name: str, x: Array, axes: str | None = None) -> Array:
     _check_float(op, name, x)
     if axes is not None:
         _check_rank(op, name, x, axes)
-    return np.asarray(x, order="C")
+    return x if isinstance(x, Spec) else np.asarray(x, order="C")
 
 
 def check_in_place(op: str, name: str, x: Array) -> Array:
     """``x`` itself, if an op can write into it."""
     _check_float(op, name, x)
+    if isinstance(x, Spec):
+        return x
     layout = x.flags.c_contiguous and x.flags.aligned
     check(layout, f"{op}: {name} is changed in place and must be C-contiguous and aligned")
     check(x.flags.writeable, f"{op}: {name} is changed in place but is read-only")
@@ -53,6 +57,8 @@ def check_no_overlap(op: str, written: dict[str, Array], read: dict[str, Array])
     """Refuse arrays that are changed in place and share memory with each other or with one that is read."""
     names = [*written, *read]
     arrays = [*written.values(), *read.values()]
+    if any(isinstance(x, Spec) for x in arrays):
+        return
     for i in range(len(written)):
         for j in range(i + 1, len(arrays)):
             check(not np.may_share_memory(arrays[i], arrays[j]), f"{op}: {names[i]} overlaps {names[j]}")
@@ -136,6 +142,8 @@ def labels(op: str, target: Array, x_name: str, x: Array) -> Array:
     _check_rank(op, "target", target, "(N,)")
     rows, classes = x.shape
     check(len(target) == rows, f"{op}: {x_name} has {rows} rows but target has {len(target)} labels")
+    if isinstance(target, Spec):
+        return Spec(target.shape, np.int64)
     wrong = np.flatnonzero((target < 0) | (target >= classes))
     if len(wrong):
         i = wrong[0]
@@ -145,11 +153,11 @@ def labels(op: str, target: Array, x_name: str, x: Array) -> Array:
 
 def is_integer_array(x: object) -> bool:
     """Whether ``x`` holds integers, as labels do."""
-    return isinstance(x, np.ndarray) and x.dtype.kind in "iu"
+    return isinstance(x, (np.ndarray, Spec)) and x.dtype.kind in "iu"
 
 
 def _check_float(op: str, name: str, x: Array) -> None:
-    if not isinstance(x, np.ndarray):
+    if not isinstance(x, (np.ndarray, Spec)):
         raise TypeError(f"{op}: {name} must be a numpy.ndarray, got {type(x).__name__}")
     if x.dtype.type not in (np.float32, np.float64):
         raise TypeError(f"{op}: {name} must be float32 or float64, got {x.dtype}")

@@ -17,11 +17,13 @@ from nnlite.reference.checks import (
     shape_argument,
 )
 from nnlite.reference.im2col import columns
+from nnlite.reference.signature import Computation, Spec, define_op
 from nnlite.reference.windows import Windows, overlap, windows
 
 __all__ = ["conv2d_backward_bias", "conv2d_backward_data", "conv2d_backward_weights", "conv2d_forward"]
 
 
+@define_op
 def conv2d_forward(
     x: Array,
     weight: Array,
@@ -30,7 +32,7 @@ def conv2d_forward(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Array:
+) -> Computation[Array]:
     """Convolution (numerics section 3)::
 
         y[n, k, oh, ow] = Σ_{c, r, s} x[n, c, oh*sh - ph + r*dh, ow*sw - pw + s*dw] * weight[k, c, r, s] + bias[k]
@@ -61,7 +63,7 @@ def conv2d_forward(
     if bias is not None:
         check_shape(op, "bias", bias, weight.shape[:1], "weight")
     n, k = len(x), len(weight)
-    check_size(op, (n, k, *geometry.output))
+    yield Spec(check_size(op, (n, k, *geometry.output)), x.dtype)
 
     y = np.empty((n, k, *geometry.output), x.dtype)
     for x_channels, y_channels in _groups(x.shape[1], k, groups):
@@ -71,6 +73,7 @@ def conv2d_forward(
     return y if bias is None else y + bias[:, None, None]
 
 
+@define_op
 def conv2d_backward_data(
     dy: Array,
     weight: Array,
@@ -79,7 +82,7 @@ def conv2d_backward_data(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Array:
+) -> Computation[Array]:
     """Gradient of :func:`conv2d_forward` for ``x``::
 
         dx[n, c, h, w] = Σ_{k, r, s} dy[n, k, (h + ph - r*dh) / sh, (w + pw - s*dw) / sw] * weight[k, c, r, s]
@@ -107,7 +110,7 @@ def conv2d_backward_data(
     n, c, h, w = x_shape
     k = len(weight)
     check_shape(op, "dy", dy, (n, k, *geometry.output), "the output")
-    check_size(op, x_shape)
+    yield Spec(check_size(op, x_shape), dy.dtype)
 
     (kr, ks), (sh, sw), (ph, pw), (dh, dw) = geometry.kernel, geometry.stride, geometry.padding, geometry.dilation
     dx = np.zeros(x_shape, dy.dtype)
@@ -134,6 +137,7 @@ def conv2d_backward_data(
     return dx
 
 
+@define_op
 def conv2d_backward_weights(
     dy: Array,
     x: Array,
@@ -142,7 +146,7 @@ def conv2d_backward_weights(
     padding: Pair = 0,
     dilation: Pair = 1,
     groups: int = 1,
-) -> Array:
+) -> Computation[Array]:
     """Gradient of :func:`conv2d_forward` for ``weight``::
 
         dweight[k, c, r, s] = Σ_{n, oh, ow} dy[n, k, oh, ow] * x[n, c, oh*sh - ph + r*dh, ow*sw - pw + s*dw]
@@ -167,7 +171,7 @@ def conv2d_backward_weights(
     groups, geometry = _geometry(op, x.shape, "x", weight_shape, stride, padding, dilation, groups, "weight_shape")
     k = weight_shape[0]
     check_shape(op, "dy", dy, (len(x), k, *geometry.output), "the output")
-    check_size(op, weight_shape)
+    yield Spec(check_size(op, weight_shape), dy.dtype)
 
     dweight = np.empty(weight_shape, dy.dtype)
     for x_channels, y_channels in _groups(x.shape[1], k, groups):
@@ -177,7 +181,8 @@ def conv2d_backward_weights(
     return dweight
 
 
-def conv2d_backward_bias(dy: Array) -> Array:
+@define_op
+def conv2d_backward_bias(dy: Array) -> Computation[Array]:
     """Gradient of :func:`conv2d_forward` for ``bias``: ``dbias[k] = Σ_{n, oh, ow} dy[n, k, oh, ow]``, by planes.
 
     Args:
@@ -187,6 +192,7 @@ def conv2d_backward_bias(dy: Array) -> Array:
         dbias: ``(K,)``; zeros for an empty batch.
     """
     dy = check_array("conv2d_backward_bias", "dy", dy, "(N, K, OH, OW)")
+    yield Spec(dy.shape[1:2], dy.dtype)
     return arith.plane_total(dy.reshape(*dy.shape[:2], dy.shape[2] * dy.shape[3]))
 
 

@@ -6,13 +6,15 @@ import numpy as np
 
 from nnlite.reference import arith, random
 from nnlite.reference.checks import Array, check, check_array, check_shape, number
+from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = ["dropout_backward", "dropout_forward"]
 
 _STREAM = 2
 
 
-def dropout_forward(x: Array, p: float, seed: int, draw: int) -> tuple[Array, Array]:
+@define_op
+def dropout_forward(x: Array, p: float, seed: int, draw: int) -> Computation[tuple[Array, Array]]:
     """Zero each element with probability ``p``, multiply the others by ``1 / (1 - p)`` (numerics section 10).
 
     Args:
@@ -32,11 +34,13 @@ def dropout_forward(x: Array, p: float, seed: int, draw: int) -> tuple[Array, Ar
     x = check_array(op, "x", x)
     p = _probability(op, p)
     random._check(op, seed, draw, _STREAM)
+    yield Spec(x.shape, x.dtype), Spec(x.shape, np.uint8)
     kept = ((random.bits(x.size, seed, draw, _STREAM) >> 8) * 2.0**-24 >= p).reshape(x.shape)
     return _scaled(x, kept, p), kept.astype(np.uint8)
 
 
-def dropout_backward(dy: Array, mask: Array, p: float) -> Array:
+@define_op
+def dropout_backward(dy: Array, mask: Array, p: float) -> Computation[Array]:
     """Gradient of :func:`dropout_forward`: ``dy * (1 / (1 - p))`` where kept, else +0.
 
     Args:
@@ -53,12 +57,14 @@ def dropout_backward(dy: Array, mask: Array, p: float) -> Array:
     """
     op = "dropout_backward"
     dy = check_array(op, "dy", dy)
-    if not isinstance(mask, np.ndarray):
+    if not isinstance(mask, (np.ndarray, Spec)):
         raise TypeError(f"{op}: mask must be a numpy.ndarray, got {type(mask).__name__}")
     if mask.dtype != np.uint8:
         raise TypeError(f"{op}: mask must be uint8, got {mask.dtype}")
     check_shape(op, "mask", mask, dy.shape, "dy")
-    return _scaled(dy, mask != 0, _probability(op, p))
+    p = _probability(op, p)
+    yield Spec(dy.shape, dy.dtype)
+    return _scaled(dy, mask != 0, p)
 
 
 def _probability(op: str, p: float) -> float:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from nnlite.reference.checks import Array, Pair, check_array, check_shape, check_size, pair, shape_argument
+from nnlite.reference.signature import Computation, Spec, define_op
 from nnlite.reference.windows import Contribution, Windows, gather, windows
 
 __all__ = ["col2im", "im2col"]
 
 
-def im2col(x: Array, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Array:
+@define_op
+def im2col(x: Array, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dilation: Pair = 1) -> Computation[Array]:
     """Windows as rows::
 
         col[(n, oh, ow), (c, r, s)] = x[n, c, oh*sh - ph + r*dh, ow*sw - pw + s*dw], +0 outside x
@@ -36,9 +38,12 @@ def im2col(x: Array, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dil
     """
     x = check_array("im2col", "x", x, "(N, C, H, W)")
     kernel = pair("im2col", "kernel_size", kernel_size, 1)
-    return columns("im2col", x, windows("im2col", (x.shape[2], x.shape[3]), kernel, stride, padding, dilation))
+    geometry = windows("im2col", (x.shape[2], x.shape[3]), kernel, stride, padding, dilation)
+    yield Spec(columns_shape("im2col", x.shape, geometry), x.dtype)
+    return columns("im2col", x, geometry)
 
 
+@define_op
 def col2im(
     col: Array,
     x_shape: tuple[int, int, int, int],
@@ -46,7 +51,7 @@ def col2im(
     stride: Pair = 1,
     padding: Pair = 0,
     dilation: Pair = 1,
-) -> Array:
+) -> Computation[Array]:
     """The transpose of :func:`im2col`: each input element is the sum of the columns that it went to.
 
     They are taken in ascending ``(oh, ow)``: the first is stored, later ones are added; an element in no window is +0.
@@ -68,6 +73,7 @@ def col2im(
     geometry = windows(op, (h, w), pair(op, "kernel_size", kernel_size, 1), stride, padding, dilation)
     (oh, ow), (kr, ks) = geometry.output, geometry.kernel
     check_shape(op, "col", col, (n * oh * ow, c * kr * ks), "x_shape")
+    yield Spec(check_size(op, (n, c, h, w)), col.dtype)
     by_tap = col.reshape(n, oh, ow, c, kr, ks)
 
     def contributions() -> Iterator[Contribution]:
@@ -76,7 +82,13 @@ def col2im(
             place, (rows, cols) = geometry.at(r, s)
             yield place, by_tap[:, rows, cols, :, r, s].transpose(0, 3, 1, 2), None
 
-    return gather(contributions(), np.empty(check_size(op, (n, c, h, w)), col.dtype))
+    return gather(contributions(), np.empty((n, c, h, w), col.dtype))
+
+
+def columns_shape(op: str, x_shape: tuple[int, ...], geometry: Windows) -> tuple[int, ...]:
+    """Shape of :func:`im2col` of an array of ``x_shape``."""
+    (oh, ow), (kr, ks) = geometry.output, geometry.kernel
+    return check_size(op, (x_shape[0] * oh * ow, x_shape[1] * kr * ks))
 
 
 def columns(op: str, x: Array, geometry: Windows) -> Array:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from nnlite.reference import arith
 from nnlite.reference.checks import Array, check, check_array, check_same_dtype, check_shape, check_size
+from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = ["linear_backward_bias", "linear_backward_data", "linear_backward_weights", "linear_forward"]
 
 
-def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
+@define_op
+def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> Computation[Array]:
     """Fully connected layer ``y[n, o] = Σ_i x[n, i] * weight[o, i] + bias[o]`` (numerics section 2).
 
     Args:
@@ -30,12 +32,13 @@ def linear_forward(x: Array, weight: Array, bias: Array | None = None) -> Array:
     check(x.shape[1] == weight.shape[1], f"{op}: x has {x.shape[1]} features but weight expects {weight.shape[1]}")
     if bias is not None:
         check_shape(op, "bias", bias, weight.shape[:1], "weight")
-    check_size(op, (len(x), len(weight)))
+    yield Spec(check_size(op, (len(x), len(weight))), x.dtype)
     y = arith.dot(x, weight.T)
     return y if bias is None else y + bias
 
 
-def linear_backward_data(dy: Array, weight: Array) -> Array:
+@define_op
+def linear_backward_data(dy: Array, weight: Array) -> Computation[Array]:
     """Gradient of :func:`linear_forward` for ``x``: ``dx[n, i] = Σ_o dy[n, o] * weight[o, i]``.
 
     Args:
@@ -53,11 +56,12 @@ def linear_backward_data(dy: Array, weight: Array) -> Array:
     weight = check_array(op, "weight", weight, "(O, I)")
     check_same_dtype(op, dy=dy, weight=weight)
     check(dy.shape[1] == weight.shape[0], f"{op}: dy has {dy.shape[1]} features but weight gives {len(weight)}")
-    check_size(op, (len(dy), weight.shape[1]))
+    yield Spec(check_size(op, (len(dy), weight.shape[1])), dy.dtype)
     return arith.dot(dy, weight)
 
 
-def linear_backward_weights(dy: Array, x: Array) -> Array:
+@define_op
+def linear_backward_weights(dy: Array, x: Array) -> Computation[Array]:
     """Gradient of :func:`linear_forward` for ``weight``: ``dweight[o, i] = Σ_n dy[n, o] * x[n, i]``.
 
     Args:
@@ -75,11 +79,12 @@ def linear_backward_weights(dy: Array, x: Array) -> Array:
     x = check_array(op, "x", x, "(N, I)")
     check_same_dtype(op, dy=dy, x=x)
     check(len(dy) == len(x), f"{op}: dy has {len(dy)} rows but x has {len(x)}")
-    check_size(op, (dy.shape[1], x.shape[1]))
+    yield Spec(check_size(op, (dy.shape[1], x.shape[1])), dy.dtype)
     return arith.dot(dy.T, x)
 
 
-def linear_backward_bias(dy: Array) -> Array:
+@define_op
+def linear_backward_bias(dy: Array) -> Computation[Array]:
     """Gradient of :func:`linear_forward` for ``bias``: ``dbias[o] = Σ_n dy[n, o]`` (numerics section 4).
 
     Args:
@@ -89,4 +94,5 @@ def linear_backward_bias(dy: Array) -> Array:
         dbias: ``(O,)``; zeros for an empty batch.
     """
     dy = check_array("linear_backward_bias", "dy", dy, "(N, O)")
+    yield Spec(dy.shape[1:], dy.dtype)
     return arith.total(dy, axis=0)

@@ -6,11 +6,13 @@ import numpy as np
 
 from nnlite.reference import arith
 from nnlite.reference.checks import Array, check, check_array, check_same_dtype, check_same_shape
+from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = ["mse_backward", "mse_forward"]
 
 
-def mse_forward(x: Array, target: Array) -> Array:
+@define_op
+def mse_forward(x: Array, target: Array) -> Computation[Array]:
     """Mean over all elements of ``(x - target)²``.
 
     Args:
@@ -24,11 +26,13 @@ def mse_forward(x: Array, target: Array) -> Array:
     """
     op = "mse_forward"
     x, target = _checked(op, x, target)
+    yield Spec((), x.dtype)
     d = x - target
     return np.asarray(arith.total((d * d).reshape(-1)) / x.dtype.type(x.size))
 
 
-def mse_backward(dloss: Array, x: Array, target: Array) -> Array:
+@define_op
+def mse_backward(dloss: Array, x: Array, target: Array) -> Computation[Array]:
     """Gradient of :func:`mse_forward` for ``x``: ``dx = (x - target) * ((2 * dloss) / count)``.
 
     Args:
@@ -45,6 +49,7 @@ def mse_backward(dloss: Array, x: Array, target: Array) -> Array:
     dloss = check_array(op, "dloss", dloss, "()")
     x, target = _checked(op, x, target)
     check_same_dtype(op, dloss=dloss, x=x)
+    yield Spec(x.shape, x.dtype)
     two, count = x.dtype.type(2), x.dtype.type(x.size)
     return np.asarray((x - target) * ((two * dloss) / count))
 

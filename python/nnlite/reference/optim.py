@@ -17,10 +17,12 @@ from nnlite.reference.checks import (
     check_same_shape,
     number,
 )
+from nnlite.reference.signature import Computation, define_op
 
 __all__ = ["adam_update", "sgd_update"]
 
 
+@define_op
 def sgd_update(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -29,7 +31,7 @@ def sgd_update(
     momentum: float,
     weight_decay: float,
     nesterov: bool,
-) -> None:
+) -> Computation[None]:
     """One step of stochastic gradient descent, in place::
 
         g = grad + weight_decay * param
@@ -60,6 +62,7 @@ def sgd_update(
     else:
         _check_lists(op, params, grads)
         check(len(velocities) == 0, f"{op}: velocities must be empty when momentum is 0, got {len(velocities)} arrays")
+    yield None
     for i, (p, g) in enumerate(zip(params, grads, strict=True)):
         rate, mu, decay = (round_scalar(value, p.dtype) for value in (lr, momentum, weight_decay))
         if weight_decay:
@@ -71,6 +74,7 @@ def sgd_update(
         p[...] = p - rate * g
 
 
+@define_op
 def adam_update(
     params: Sequence[Array],
     grads: Sequence[Array],
@@ -84,7 +88,7 @@ def adam_update(
     decoupled: bool,
     correction1: float,
     correction2: float,
-) -> None:
+) -> Computation[None]:
     """One step of Adam (Kingma and Ba, 2015) or, ``decoupled``, of AdamW (Loshchilov and Hutter, 2019), in place::
 
         param = param * (1 - lr * weight_decay)  (decoupled)   or   g = grad + weight_decay * param
@@ -112,6 +116,7 @@ def adam_update(
     scalars |= {"correction1": correction1, "correction2": correction2}
     numbers = {name: np.float64(number(op, name, value)) for name, value in scalars.items()}
     _check_lists(op, params, grads, exp_avgs=exp_avgs, exp_avg_sqs=exp_avg_sqs)
+    yield None
     derived = (
         numbers["beta1"],
         1 - numbers["beta1"],

@@ -10,6 +10,7 @@ import numpy as np
 
 from nnlite.reference import arith
 from nnlite.reference.checks import Array, Pair, check, check_array, check_shape, check_size, pair, shape_argument
+from nnlite.reference.signature import Computation, Spec, define_op
 from nnlite.reference.windows import Contribution, Windows, gather, windows
 
 __all__ = [
@@ -22,9 +23,10 @@ __all__ = [
 ]
 
 
+@define_op
 def max_pool2d_forward(
     x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
-) -> tuple[Array, Array]:
+) -> Computation[tuple[Array, Array]]:
     """Maximum of each window, and which tap it was (numerics section 5).
 
     The taps are taken in ascending ``(r, s)``; the first maximum, or the first NaN, wins. Padding is never chosen.
@@ -46,6 +48,7 @@ def max_pool2d_forward(
     x = check_array(op, "x", x, "(N, C, H, W)")
     geometry = _windows(op, (x.shape[2], x.shape[3]), kernel_size, stride, padding)
     shape = check_size(op, (*x.shape[:2], *geometry.output))
+    yield Spec(shape, x.dtype), Spec(shape, _index_dtype(geometry))
     y = np.zeros(shape, x.dtype)
     index = np.full(shape, -1, np.int32)
     for r, s in geometry.taps():
@@ -58,6 +61,7 @@ def max_pool2d_forward(
     return y, index.astype(_index_dtype(geometry))
 
 
+@define_op
 def max_pool2d_backward(
     dy: Array,
     index: Array,
@@ -65,7 +69,7 @@ def max_pool2d_backward(
     kernel_size: Pair,
     stride: Pair | None = None,
     padding: Pair = 0,
-) -> Array:
+) -> Computation[Array]:
     """Gradient of :func:`max_pool2d_forward`: each input element is the sum of ``dy`` of the windows that chose it.
 
     They are taken in ascending ``(oh, ow)``: the first is stored, later ones are added; without any it is +0.
@@ -88,15 +92,16 @@ def max_pool2d_backward(
     n, c, h, w = shape_argument(op, "x_shape", x_shape, "(N, C, H, W)")
     geometry = _windows(op, (h, w), kernel_size, stride, padding)
     check_shape(op, "dy", dy, (n, c, *geometry.output), "the output")
-    if not isinstance(index, np.ndarray):
+    if not isinstance(index, (np.ndarray, Spec)):
         raise TypeError(f"{op}: index must be a numpy.ndarray, got {type(index).__name__}")
     if index.dtype != _index_dtype(geometry):
         raise TypeError(f"{op}: index must be {_index_dtype(geometry)}, got {index.dtype}")
     check_shape(op, "index", index, dy.shape, "the output")
     taps = geometry.kernel[0] * geometry.kernel[1]
-    wrong = index[(index < 0) | (index >= taps)]
-    check(wrong.size == 0, f"{op}: index holds {wrong[:1].tolist()} but a window has {taps} taps (0 to {taps - 1})")
-    check_size(op, (n, c, h, w))
+    if isinstance(index, np.ndarray):
+        wrong = index[(index < 0) | (index >= taps)]
+        check(wrong.size == 0, f"{op}: index holds {wrong[:1].tolist()} but a window has {taps} taps (0 to {taps - 1})")
+    yield Spec(check_size(op, (n, c, h, w)), dy.dtype)
 
     def contributions() -> Iterator[Contribution]:
         # For one input element the window (oh, ow) ascends as the tap (r, s) descends.
@@ -107,7 +112,10 @@ def max_pool2d_backward(
     return gather(contributions(), np.empty((n, c, h, w), dy.dtype))
 
 
-def avg_pool2d_forward(x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0) -> Array:
+@define_op
+def avg_pool2d_forward(
+    x: Array, kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
+) -> Computation[Array]:
     """Average of each window: the sum of its elements inside ``x`` in ascending ``(r, s)``, divided by ``R*S``.
 
     Args:
@@ -123,16 +131,19 @@ def avg_pool2d_forward(x: Array, kernel_size: Pair, stride: Pair | None = None, 
     op = "avg_pool2d_forward"
     x = check_array(op, "x", x, "(N, C, H, W)")
     geometry = _windows(op, (x.shape[2], x.shape[3]), kernel_size, stride, padding)
-    t = np.zeros(check_size(op, (*x.shape[:2], *geometry.output)), x.dtype)
+    shape = check_size(op, (*x.shape[:2], *geometry.output))
+    yield Spec(shape, x.dtype)
+    t = np.zeros(shape, x.dtype)
     for r, s in geometry.taps():
         (rows, cols), (window_rows, window_cols) = geometry.at(r, s)
         t[:, :, window_rows, window_cols] += x[:, :, rows, cols]
     return np.asarray(t / _count(geometry, x.dtype))
 
 
+@define_op
 def avg_pool2d_backward(
     dy: Array, x_shape: tuple[int, int, int, int], kernel_size: Pair, stride: Pair | None = None, padding: Pair = 0
-) -> Array:
+) -> Computation[Array]:
     """Gradient of :func:`avg_pool2d_forward`: each input element is the sum of ``dy / (R*S)`` of its windows.
 
     They are taken in ascending ``(oh, ow)``: the first is stored, later ones are added; an element in no window is +0.
@@ -153,7 +164,7 @@ def avg_pool2d_backward(
     n, c, h, w = shape_argument(op, "x_shape", x_shape, "(N, C, H, W)")
     geometry = _windows(op, (h, w), kernel_size, stride, padding)
     check_shape(op, "dy", dy, (n, c, *geometry.output), "the output")
-    check_size(op, (n, c, h, w))
+    yield Spec(check_size(op, (n, c, h, w)), dy.dtype)
     g = dy / _count(geometry, dy.dtype)
 
     def contributions() -> Iterator[Contribution]:
@@ -164,7 +175,8 @@ def avg_pool2d_backward(
     return gather(contributions(), np.empty((n, c, h, w), dy.dtype))
 
 
-def global_avg_pool2d_forward(x: Array) -> Array:
+@define_op
+def global_avg_pool2d_forward(x: Array) -> Computation[Array]:
     """Average of each plane: ``Sum(plane) / (H*W)`` (Lin, Chen and Yan, Network in Network, 2014; numerics section 4).
 
     Args:
@@ -180,10 +192,12 @@ def global_avg_pool2d_forward(x: Array) -> Array:
     x = check_array(op, "x", x, "(N, C, H, W)")
     n, c, h, w = x.shape
     _check_plane(op, (h, w))
+    yield Spec((n, c, 1, 1), x.dtype)
     return np.asarray(arith.total(x.reshape(n, c, h * w)) / x.dtype.type(h * w)).reshape(n, c, 1, 1)
 
 
-def global_avg_pool2d_backward(dy: Array, x_shape: tuple[int, int, int, int]) -> Array:
+@define_op
+def global_avg_pool2d_backward(dy: Array, x_shape: tuple[int, int, int, int]) -> Computation[Array]:
     """Gradient of :func:`global_avg_pool2d_forward`: ``dy / (H*W)`` at every element of the plane.
 
     Args:
@@ -201,7 +215,7 @@ def global_avg_pool2d_backward(dy: Array, x_shape: tuple[int, int, int, int]) ->
     n, c, h, w = shape_argument(op, "x_shape", x_shape, "(N, C, H, W)")
     _check_plane(op, (h, w))
     check_shape(op, "dy", dy, (n, c, 1, 1), "the output")
-    check_size(op, (n, c, h, w))
+    yield Spec(check_size(op, (n, c, h, w)), dy.dtype)
     return np.array(np.broadcast_to(dy / dy.dtype.type(h * w), (n, c, h, w)), order="C")
 
 

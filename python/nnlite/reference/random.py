@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from nnlite.reference import arith
 from nnlite.reference.checks import check_size, is_index, shape_argument
+from nnlite.reference.signature import Computation, Spec, define_op
 
 Array = npt.NDArray[Any]
 
@@ -76,7 +77,8 @@ def _dtype(op: str, dtype: npt.DTypeLike) -> np.dtype[Any]:
     return kind
 
 
-def random_bits(n: int, seed: int, draw: int, stream: int) -> npt.NDArray[np.uint32]:
+@define_op
+def random_bits(n: int, seed: int, draw: int, stream: int) -> Computation[npt.NDArray[np.uint32]]:
     """Words of Philox4x32-10.
 
     Args:
@@ -93,12 +95,14 @@ def random_bits(n: int, seed: int, draw: int, stream: int) -> npt.NDArray[np.uin
     """
     _check("random_bits", seed, draw, stream)
     _check_count("random_bits", n)
+    yield Spec((n,), np.uint32)
     return bits(n, seed, draw, stream)
 
 
+@define_op
 def random_uniform(
     shape: tuple[int, ...], low: float, high: float, dtype: npt.DTypeLike, seed: int, draw: int, stream: int
-) -> Array:
+) -> Computation[Array]:
     """Uniform numbers in ``[low, high)``: ``low + u * (high - low)`` in ``dtype``, ``u`` of 24 or 53 random bits.
 
     Args:
@@ -117,6 +121,7 @@ def random_uniform(
     op = "random_uniform"
     _check(op, seed, draw, stream)
     n, kind = _size(op, shape), _dtype(op, dtype)
+    yield Spec(shape, kind)
     if kind == np.float32:
         u = (bits(n, seed, draw, stream) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
     else:
@@ -125,9 +130,10 @@ def random_uniform(
     return y.reshape(shape)
 
 
+@define_op
 def random_normal(
     shape: tuple[int, ...], mean: float, std: float, dtype: npt.DTypeLike, seed: int, draw: int, stream: int
-) -> Array:
+) -> Computation[Array]:
     """Normal numbers by the transform of Box and Muller (1958), in binary64, rounded once to ``dtype``.
 
     Args:
@@ -146,6 +152,7 @@ def random_normal(
     op = "random_normal"
     _check(op, seed, draw, stream)
     n, kind = _size(op, shape), _dtype(op, dtype)
+    yield Spec(shape, kind)
     pairs = -(-n // 2)
     uniform = (bits64(2 * pairs, seed, draw, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53
     radius = np.sqrt(-2.0 * arith.log(1.0 - uniform[0::2]))
@@ -154,7 +161,8 @@ def random_normal(
     return (mean + std * z).astype(kind).reshape(shape)
 
 
-def random_permutation(n: int, seed: int, draw: int, stream: int) -> npt.NDArray[np.int64]:
+@define_op
+def random_permutation(n: int, seed: int, draw: int, stream: int) -> Computation[npt.NDArray[np.int64]]:
     """A random order of ``0 .. n-1``: the stable order of ``n`` random 64-bit numbers.
 
     Args:
@@ -170,4 +178,5 @@ def random_permutation(n: int, seed: int, draw: int, stream: int) -> npt.NDArray
     _check("random_permutation", seed, draw, stream)
     _check_count("random_permutation", n)
     _size("random_permutation", (n,))
+    yield Spec((n,), np.int64)
     return np.argsort(bits64(n, seed, draw, stream), kind="stable").astype(np.int64)

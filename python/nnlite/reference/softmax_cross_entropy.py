@@ -14,12 +14,14 @@ from nnlite.reference.checks import (
     is_integer_array,
     labels,
 )
-from nnlite.reference.softmax import softmax
+from nnlite.reference.signature import Computation, Spec, define_op
+from nnlite.reference.softmax import rows, softmax
 
 __all__ = ["softmax_cross_entropy_backward", "softmax_cross_entropy_forward"]
 
 
-def softmax_cross_entropy_forward(x: Array, target: Array) -> tuple[Array, Array]:
+@define_op
+def softmax_cross_entropy_forward(x: Array, target: Array) -> Computation[tuple[Array, Array]]:
     """Mean over the rows of the negative log-likelihood of ``target`` under the softmax of ``x``::
 
         loss = 1/N Σ_n (log Σ_j exp(x[n, j] - m_n) - (x[n, target[n]] - m_n))           labels
@@ -40,7 +42,9 @@ def softmax_cross_entropy_forward(x: Array, target: Array) -> tuple[Array, Array
     x = check_array(op, "x", x, "(N, K)")
     target = _target(op, "x", x, target)
     check(len(x) > 0, f"{op}: an empty batch has no mean loss")
-    y, shifted, s = softmax(op, x)
+    rows(op, x)
+    yield Spec((), x.dtype), Spec(x.shape, x.dtype)
+    y, shifted, s = softmax(x)
     if target.ndim == 1:
         losses = arith.log(s[:, 0]) - shifted[np.arange(len(x)), target]
     else:
@@ -48,7 +52,8 @@ def softmax_cross_entropy_forward(x: Array, target: Array) -> tuple[Array, Array
     return np.asarray(arith.total(losses) / x.dtype.type(len(x))), y
 
 
-def softmax_cross_entropy_backward(dloss: Array, y: Array, target: Array) -> Array:
+@define_op
+def softmax_cross_entropy_backward(dloss: Array, y: Array, target: Array) -> Computation[Array]:
     """Gradient of :func:`softmax_cross_entropy_forward` for ``x``::
 
         dx[n, k] = (y[n, k] - (1 if k == target[n] else 0)) * dloss / N         labels
@@ -71,6 +76,7 @@ def softmax_cross_entropy_backward(dloss: Array, y: Array, target: Array) -> Arr
     check_same_dtype(op, dloss=dloss, y=y)
     target = _target(op, "y", y, target)
     check(len(y) > 0, f"{op}: an empty batch has no mean loss")
+    yield Spec(y.shape, y.dtype)
     g = dloss / y.dtype.type(len(y))
     if target.ndim == 2:
         return np.asarray((y * arith.total(target)[:, None] - target) * g)

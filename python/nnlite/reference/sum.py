@@ -8,11 +8,13 @@ import numpy as np
 
 from nnlite.reference import arith
 from nnlite.reference.checks import Array, check_array, check_size, shape_argument
+from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = ["sum_backward", "sum_forward"]
 
 
-def sum_forward(x: Array) -> Array:
+@define_op
+def sum_forward(x: Array) -> Computation[Array]:
     """Sum of all elements in C order.
 
     Args:
@@ -21,10 +23,13 @@ def sum_forward(x: Array) -> Array:
     Returns:
         y: 0-d array; +0 for an empty ``x``.
     """
-    return np.asarray(arith.total(check_array("sum_forward", "x", x).reshape(-1)))
+    x = check_array("sum_forward", "x", x)
+    yield Spec((), x.dtype)
+    return np.asarray(arith.total(x.reshape(-1)))
 
 
-def sum_backward(dy: Array, x_shape: Sequence[int]) -> Array:
+@define_op
+def sum_backward(dy: Array, x_shape: Sequence[int]) -> Computation[Array]:
     """Gradient of :func:`sum_forward`: ``dy`` everywhere.
 
     Args:
@@ -37,4 +42,5 @@ def sum_backward(dy: Array, x_shape: Sequence[int]) -> Array:
     op = "sum_backward"
     dy = check_array(op, "dy", dy, "()")
     shape = check_size(op, shape_argument(op, "x_shape", x_shape))
+    yield Spec(shape, dy.dtype)
     return np.full(shape, dy)

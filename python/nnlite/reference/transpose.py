@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from nnlite.reference.checks import Array, check_array
+from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = ["transpose"]
 
 
-def transpose(x: Array) -> Array:
+@define_op
+def transpose(x: Array) -> Computation[Array]:
     """Each plane transposed: ``y[n, b, a] = x[n, a, b]``.
 
     Of images ``(N, C, H*W)`` it makes rows of channels ``(N, H*W, C)``, and the other way about.
@@ -20,4 +22,6 @@ def transpose(x: Array) -> Array:
     Returns:
         y: ``(N, B, A)``.
     """
-    return np.array(check_array("transpose", "x", x, "(N, A, B)").transpose(0, 2, 1), order="C")
+    x = check_array("transpose", "x", x, "(N, A, B)")
+    yield Spec((x.shape[0], x.shape[2], x.shape[1]), x.dtype)
+    return np.array(x.transpose(0, 2, 1), order="C")
