@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -203,6 +205,24 @@ def test_the_graph_as_text() -> None:
     assert dot.startswith("digraph program {")
     assert dot.count("conv2d_forward") == 1
     assert dot.count("->") == 15
+
+
+def test_the_graph_as_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = recorded(network().eval(), images(3))
+    path = tmp_path / "graph.svg"
+
+    class Source:
+        def __init__(self, dot: str) -> None:
+            assert dot == program.to_dot()
+
+        def pipe(self, format: str, encoding: str) -> str:
+            return f"<{format}>"
+
+    monkeypatch.setitem(sys.modules, "graphviz", SimpleNamespace(Source=Source, ExecutableNotFound=OSError))
+    assert nl.plot.graph(program, path) == path.read_text() == "<svg>"
+    monkeypatch.setitem(sys.modules, "graphviz", None)
+    with pytest.raises(RuntimeError, match=r"pip install 'nnlite\[graph\]'"):
+        nl.plot.graph(program)
 
 
 def test_trace_says_what_each_layer_did_and_changes_nothing() -> None:

@@ -14,7 +14,7 @@ from .tape import no_grad
 from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, kernels, shapes
+    from . import cuda, data, kernels, plot, shapes
     from .cuda import array
     from .model_summary import summary
     from .model_trace import trace
@@ -50,6 +50,7 @@ __all__ = [
     "numerical_gradient",
     "ops",
     "optim",
+    "plot",
     "random",
     "record",
     "save",
@@ -69,6 +70,7 @@ _ON_USE = {
     "data": "",
     "kernels": "",
     "load_program": ".program",
+    "plot": "",
     "record": ".recorder",
     "shapes": "",
     "summary": ".model_summary",
