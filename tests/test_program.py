@@ -63,6 +63,7 @@ def test_recording_changes_nothing_and_sees_every_layer() -> None:
     assert [step.path for step in program.steps] == ["0", "1", "1", "1", "1", "2", "3", "4", "5", "6"]
     before = len(program)
     model(x)
+    got.backward(np.ones_like(got.data))  # recorded before, run after
     assert len(program) == before
 
 

@@ -15,6 +15,7 @@ from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
     from . import cuda, data, kernels, plot, shapes
+    from .captured_step import capture
     from .cuda import array
     from .model_summary import summary
     from .model_trace import trace
@@ -35,6 +36,7 @@ __all__ = [
     "__version__",
     "array",
     "backend",
+    "capture",
     "cuda",
     "data",
     "function",
@@ -66,6 +68,7 @@ _ON_USE = {
     "Program": ".program",
     "Trainer": ".training",
     "array": ".cuda",
+    "capture": ".captured_step",
     "cuda": "",
     "data": "",
     "kernels": "",

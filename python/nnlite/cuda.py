@@ -18,7 +18,7 @@ import numpy as np
 from . import arrays
 from .arrays import Array as _HostArray
 from .backend import device_module, load_device
-from .capture import Captured
+from .captured_step import Captured
 
 __all__ = [
     "array",
@@ -100,21 +100,7 @@ def from_dlpack(x: Any, device: str = "cuda") -> _HostArray:
 
 
 def capture(function: Callable[..., Any], device: str = "cuda") -> Captured:
-    """``function`` as a step that is recorded once and then started again without Python.
-
-    ``step = nl.cuda.capture(train_step)`` and then ``loss = step(x, t)`` in the loop: the first call runs the function,
-    the second runs and records it, later ones copy ``x`` and ``t`` to where the recorded step reads them and start its
-    kernels (a CUDA graph) on the same memory. Every call is one step, with the bits of the function called directly.
-
-    Arguments are arrays of the same shapes and dtypes each time; others run the function itself. What it returns, and
-    the gradients, are overwritten by the next call. It must launch the same kernels each time, not ask for numbers of
-    the device (``item()``), and not draw random numbers but by dropout. Optimizers, schedules (``param_groups``),
-    dropout and batchnorm work as usual; Python numbers and ``train()`` or ``eval()`` are those of the recorded call.
-    After ``model.to()`` or an optimizer's ``load_state_dict`` the step must be captured again.
-
-    Raises:
-        ValueError, RuntimeError: there is no such device, or it cannot be used.
-    """
+    """:func:`nnlite.capture` for a GPU: the recorded step is started as a CUDA graph, on the same memory each time."""
     if _device(device)[0] is None:
         raise ValueError(f"capture: device must be 'cuda' or 'cuda:N', got {device!r}")
     return Captured(function, device)

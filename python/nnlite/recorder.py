@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import threading
 from collections.abc import Callable
@@ -16,27 +17,29 @@ from .backend import recorder, set_recorder
 from .program import Program, Ref, ShapeOf, Slot, Step, parameters_of
 from .tensor import Tensor
 
-# Told of each op: module, name, positional and keyword arguments, and a function that runs it.
-Tell = Callable[[str, tuple[Any, ...], dict[str, Any], Callable[[], Any]], Any]
+# Told of each op: name, positional and keyword arguments, and the call that runs it.
+Tell = Callable[[str, tuple[Any, ...], dict[str, Any], "functools.partial[Any]"], Any]
 
 
 class Intercepted(ModuleType):
-    """A backend's module whose ops run through ``tell``."""
+    """A backend's module whose ops run through an interception while it lasts: the tape may keep them longer."""
 
-    def __init__(self, module: ModuleType, tell: Tell) -> None:
+    def __init__(self, module: ModuleType, context: interception) -> None:
         super().__init__(module.__name__)
         self.__dict__["_module"] = module
-        self.__dict__["_tell"] = tell
+        self.__dict__["_context"] = context
 
     def __getattr__(self, name: str) -> Any:
         from . import reference
 
         value = getattr(self._module, name)
         if name in reference.__all__:
-            op, tell = value, self._tell
+            op, context = value, self._context
 
             def value(*args: Any, **kwargs: Any) -> Any:
-                return tell(name, args, kwargs, lambda: op(*args, **kwargs))
+                if context.tell is None:
+                    return op(*args, **kwargs)
+                return context.tell(name, args, kwargs, functools.partial(op, *args, **kwargs))
 
         self.__dict__[name] = value
         return value
@@ -46,7 +49,7 @@ class interception:  # noqa: N801 (a context)
     """While it is entered, every op of the calling thread runs through ``tell``."""
 
     def __init__(self, tell: Tell) -> None:
-        self._tell = tell
+        self.tell: Tell | None = tell
 
     def __enter__(self) -> None:
         thread = threading.get_ident()
@@ -58,12 +61,13 @@ class interception:  # noqa: N801 (a context)
             if threading.get_ident() != thread:
                 return module
             if module not in modules:
-                modules[module] = Intercepted(module, self._tell)
+                modules[module] = Intercepted(module, self)
             return modules[module]
 
         set_recorder(around)
 
     def __exit__(self, *exception: object) -> None:
+        self.tell = None
         set_recorder(self._previous)
 
 

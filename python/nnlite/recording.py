@@ -1,4 +1,4 @@
-"""Whether a step is being recorded for :func:`nnlite.cuda.capture`, and what its parts leave for the replay."""
+"""Whether a step is being recorded for :func:`nnlite.capture`, and what its parts leave for the replay."""
 
 from __future__ import annotations
 
@@ -33,13 +33,27 @@ def is_active() -> bool:
     return _state.recording is not None
 
 
-def on_replay(refresh: Callable[[], object]) -> None:
-    """While a step is being recorded: call ``refresh`` before each replay.
+def position() -> int:
+    """While a step is being recorded: how many ops it has so far, for :func:`on_replay`. A device does not count."""
+    return len(getattr(_state.recording, "steps", ()))
 
-    It advances what the host keeps, and calls the ops whose scalars change again; they only leave their scalars.
+
+def on_replay(refresh: Callable[[], object], since: int) -> None:
+    """While a step is being recorded: call ``refresh`` at each replay, in place of the ops since position ``since``.
+
+    It advances what the host keeps, and calls those ops again, whose scalars have changed. Their arrays are those of
+    the replay.
     """
     if is_active():
         _state.refreshers.append(refresh)
+        if hasattr(_state.recording, "refresh"):
+            _state.recording.refresh(refresh, since)
+
+
+def keep_gradient(leaf: object, gradient: Array) -> None:
+    """While a step is being recorded: the gradient that ``backward()`` leaves in ``leaf.grad``."""
+    if is_active() and hasattr(_state.recording, "keep_gradient"):
+        _state.recording.keep_gradient(leaf, gradient)
 
 
 def is_older(x: Array) -> bool:

@@ -100,6 +100,7 @@ def backward(root: Node, dy: Array) -> None:
                 leaves[x] = ops(dx).copy(dx) if arrays.shares_memory(dx, gradient) else dx
     for leaf, gradient in leaves.items():  # only now, so that an error above changes no gradient
         leaf.grad = gradient
+        recording.keep_gradient(leaf, gradient)
 
 
 def _reachable(root: Node) -> list[Node]:

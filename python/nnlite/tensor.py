@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import arrays, observe, tape
+from . import arrays, observe, recording, tape
 from .arrays import Array
 from .backend import ops
 from .tape import Node, Pullback
@@ -90,6 +90,7 @@ class Tensor:
         dy = self._first_gradient(gradient)
         if self._node is None:
             self.grad = ops(dy).copy(dy) if self.grad is None else ops(dy).add(self.grad, dy)
+            recording.keep_gradient(self, self.grad)
         else:
             tape.backward(self._node, dy)
 
@@ -113,10 +114,14 @@ class Tensor:
 
     def numpy(self) -> Array:
         """The array itself, or a copy of a device's. What is done with it leaves no trace in gradients."""
+        if isinstance(self.data, np.ndarray):
+            recording.refuse("numpy()")
         return arrays.to_numpy(self.data)
 
     def item(self) -> float:
         """The only element as a Python number; ``ValueError`` if there is not exactly one."""
+        if isinstance(self.data, np.ndarray):
+            recording.refuse("item()")
         if self.data.size != 1:
             raise ValueError(f"item: the tensor must hold one element, got shape {self.shape}")
         return float(self.data.item())

@@ -78,7 +78,7 @@ class _BatchNorm(Module):
         new_mean, new_var = kernels(mean).batchnorm_running_update(mean, var, batch_mean, batch_var, count, momentum)
         kernels(mean).assign(mean, new_mean)
         kernels(var).assign(var, new_var)
-        recording.on_replay(self._count_batch)
+        recording.on_replay(self._count_batch, recording.position())
 
     def _count_batch(self) -> None:
         tracked = self.num_batches_tracked

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from .. import recording
 from ..arrays import Array
 from ..backend import ops
 from ..random import DROPOUT, generator
-from ..recording import on_replay
 from ..tensor import Tensor, as_tensor, record
 
 __all__ = ["dropout"]
@@ -21,9 +21,10 @@ def dropout(x: Tensor | Array, p: float = 0.5, training: bool = True) -> Tensor:
 
     def forward() -> tuple[Array, Array]:
         with generator.draw(DROPOUT) as draw:
-            y_and_mask: tuple[Array, Array] = kernels.dropout_forward(data, p, generator.seed, draw)
+            y_and_mask: tuple[Array, Array] = ops(data).dropout_forward(data, p, generator.seed, draw)
         return y_and_mask
 
+    start = recording.position()
     y, mask = forward()
-    on_replay(forward)
+    recording.on_replay(forward, start)
     return record(y, lambda dy, needs: (kernels.dropout_backward(dy, mask, p),), x)

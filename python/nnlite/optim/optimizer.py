@@ -83,10 +83,11 @@ class Optimizer:
             if params:
                 work.append((group, params))
         for group, params in work:
+            start = recording.position()
             self._update(group, params)
             if recording.is_active():
                 grads = [p.grad for p in params]
-                recording.on_replay(functools.partial(self._update_again, group, params, grads))
+                recording.on_replay(functools.partial(self._update_again, group, params, grads), start)
 
     def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
         raise NotImplementedError
