@@ -63,12 +63,24 @@ class no_grad:  # noqa: N801 (a function in use)
 class Node:
     """One recorded op. Its gradients go to ``inputs``: earlier ops, leaf tensors, or ``None`` where none is wanted."""
 
-    __slots__ = ("inputs", "number", "pullback")
+    __slots__ = ("inputs", "number", "pullback", "version")
+
+    _version = 0
 
     def __init__(self, pullback: Pullback, inputs: tuple[Node | Tensor | None, ...]) -> None:
         self.number = next(_numbers)
         self.pullback: Pullback | None = pullback
         self.inputs = inputs
+        self.version = _version(inputs)
+
+
+def _version(inputs: tuple[Node | Tensor | None, ...]) -> int:
+    """Grows when one of the parameters among ``inputs`` is changed in place."""
+    version = 0
+    for x in inputs:
+        if x is not None:
+            version += x._version
+    return version
 
 
 def backward(root: Node, dy: Array) -> None:
@@ -110,6 +122,11 @@ def _reachable(root: Node) -> list[Node]:
         node = waiting.pop()
         if node.pullback is None:
             raise RuntimeError("backward: an earlier backward() used and freed this graph; run the forward pass again")
+        if node.version != _version(node.inputs):
+            raise RuntimeError(
+                "backward: an optimizer's step() or load_state_dict() has changed a parameter since the forward pass; "
+                "call backward() first, or run the forward pass again"
+            )
         for x in node.inputs:
             if isinstance(x, Node) and x not in seen:
                 seen.add(x)

@@ -63,7 +63,7 @@ class Module:
     def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
         """An array that belongs to the state but is not trained; in ``state_dict`` if ``persistent``."""
         if tensor is not None and not is_array(tensor):
-            raise TypeError(f"register_buffer: {name} must be a numpy.ndarray or None, got {type(tensor).__name__}")
+            raise TypeError(f"register_buffer: {name} must be a numpy.ndarray or None, got {arrays.what_is(tensor)}")
         if name in self.__dict__ and name not in self._buffers():
             raise KeyError(f"register_buffer: {type(self).__name__}.{name} already exists")
         self.__dict__["_buffer_names"] = {**self._buffers(), name: persistent}
@@ -179,7 +179,7 @@ class Module:
                 continue
             value, own = state_dict[key], _array(module.__dict__[name])
             if not is_array(value):
-                wrong_types.append(f"{key!r} must be a numpy.ndarray, got {type(value).__name__}")
+                wrong_types.append(f"{key!r} must be a numpy.ndarray, got {arrays.what_is(value)}")
             elif value.dtype != own.dtype:
                 wrong_types.append(f"{key!r} is {value.dtype} but the model's is {own.dtype}; convert one of them")
             elif value.shape != own.shape:
@@ -190,6 +190,8 @@ class Module:
         for key, (module, name) in slots.items():
             if key in state_dict:
                 current = module.__dict__[name]
+                if isinstance(current, Parameter):
+                    current._version += 1
                 arrays.assign(_array(current), state_dict[key])
         return Keys(missing, unexpected)
 

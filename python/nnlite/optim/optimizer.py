@@ -83,6 +83,8 @@ class Optimizer:
             if params:
                 work.append((group, params))
         for group, params in work:
+            for p in params:
+                p._version += 1
             self._update(group, params)
             if recording.is_active():
                 grads = [p.grad for p in params]
