@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -271,6 +273,46 @@ def test_results_of_numpy_reductions_are_arrays():
     y = nl.function(lambda x: np.sum(x), lambda dy, y, x: np.full_like(x, dy))(nl.Tensor(f64(3), requires_grad=True))
     assert y.shape == ()
     assert isinstance(y.data, np.ndarray)
+
+
+def cube(x):
+    """x to the power of 3."""
+    return x * x * x
+
+
+def cube_backward(dy, y, x):
+    return dy * 3 * x * x
+
+
+class Cube(nn.Module):
+    """A layer that holds an op."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(np.full(3, 2.0))
+        self.op = nl.function(cube, cube_backward)
+
+    def forward(self, x):
+        """Any shape."""
+        return self.op(x) * self.scale
+
+
+def square(x):
+    return x * x
+
+
+square = nl.function(square, lambda dy, y, x: dy * 2 * x)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_modules_with_an_op_of_ones_own_are_copied_and_pickled(copied):
+    layer = Cube()
+    twin = copied(layer)
+    x = f64(3)
+    assert_same_bits(twin(x).data, layer(x).data)
+    assert nl.gradcheck(twin, x)
+    assert (twin.op.__name__, twin.op.__doc__) == ("cube", "x to the power of 3.")
+    assert copied(square) is square
 
 
 # ---- a learner's layer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -206,6 +207,23 @@ def test_sequential():
         nn.Sequential(OrderedDict(forward=a))
 
 
+def test_building_a_sequence_looks_at_each_module_once(monkeypatch):
+    looked = []
+    monkeypatch.setattr(nn.Sequential, "_list", lambda self: looked.append(1) or [])
+    model = nn.Sequential(*[nn.ReLU() for _ in range(50)])
+    model.extend(nn.ReLU() for _ in range(50))
+    assert len(looked) <= 1  # while it is empty
+    assert [name for name, _ in model.named_children()] == [str(i) for i in range(100)]
+
+
+def test_appending_overwrites_nothing():
+    a, b, c, d = (nn.Linear(1, 1) for _ in range(4))
+    part = nn.Sequential(a, b, c)[::2].append(d)
+    assert list(part) == [a, c, d]
+    named = nn.Sequential(OrderedDict(first=a)).append(b).append(c)
+    assert [name for name, _ in named.named_children()] == ["first", "1", "2"]
+
+
 def test_module_list():
     layers = nn.ModuleList([nn.Linear(1, 1)]).append(nn.ReLU()).extend([nn.Tanh()])
     assert [type(m).__name__ for m in layers] == ["Linear", "ReLU", "Tanh"]
@@ -259,6 +277,20 @@ def test_load_state_dict_refuses_and_changes_nothing(change, error, message):
         model.load_state_dict(state)
     for k, v in model.state_dict().items():
         assert_same_bits(v, before[k])
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("w.safetensors", r"got 'w.safetensors'; read the file first: .*\(nl.load\('w.safetensors'\)\)"),
+        (Path("w"), r"got 'w'; .*load_state_dict\(nl.load\(.*'w'"),
+        (nn.ReLU(), r"got ReLU; write model.load_state_dict\(other.state_dict\(\)\)"),
+        ([1], "got list"),
+    ],
+)
+def test_load_state_dict_says_what_it_takes(state, message):
+    with pytest.raises(TypeError, match=r"load_state_dict: Linear: state_dict must be a dict of arrays, " + message):
+        nn.Linear(1, 1).load_state_dict(state)
 
 
 def test_load_state_dict_not_strict():
@@ -479,8 +511,10 @@ REFUSED = {
     "Conv2d same": (lambda: nn.Conv2d(1, 1, 1, padding="same"), TypeError, "padding must be an integer, got 'same'"),
     "Conv2d groups in": (lambda: nn.Conv2d(3, 4, 1, groups=2), ValueError, "groups=2 does not divide in_channels=3"),
     "Conv2d groups out": (lambda: nn.Conv2d(4, 3, 1, groups=2), ValueError, "groups=2 does not divide out_channels=3"),
-    "BatchNorm eps": (lambda: nn.BatchNorm1d(3, eps=-1.0), ValueError, "BatchNorm1d: eps must be at least 0, got -1"),
-    "BatchNorm eps NaN": (lambda: nn.BatchNorm1d(3, eps=float("nan")), ValueError, "eps must be at least 0, got nan"),
+    "BatchNorm eps": (lambda: nn.BatchNorm1d(3, eps=-1.0), ValueError, "BatchNorm1d: eps must be .* above 0, got -1"),
+    "BatchNorm eps 0": (lambda: nn.BatchNorm2d(3, eps=0.0), ValueError, "eps must be a finite number above 0, got 0.0"),
+    "BatchNorm eps NaN": (lambda: nn.BatchNorm1d(3, eps=float("nan")), ValueError, "eps must be .* above 0, got nan"),
+    "BatchNorm eps inf": (lambda: nn.BatchNorm1d(3, eps=float("inf")), ValueError, "eps must be .* above 0, got inf"),
     "BatchNorm momentum": (
         lambda: nn.BatchNorm2d(3, momentum=1.5),
         ValueError,

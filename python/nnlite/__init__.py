@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import init, nn, ops, optim, random
+from . import arguments, init, nn, ops, optim, random
 from .backend import backend, get_num_threads, set_num_threads
+from .backend import name as get_backend
 from .files import load, save
 from .function import function
 from .gradcheck import gradcheck, numerical_gradient
@@ -14,7 +15,7 @@ from .tape import no_grad
 from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, kernels
+    from . import cuda, data, kernels
     from .cuda import array
     from .training import Trainer
 
@@ -28,10 +29,13 @@ __all__ = [
     "Tensor",
     "Trainer",
     "__version__",
+    "arguments",
     "array",
     "backend",
     "cuda",
+    "data",
     "function",
+    "get_backend",
     "get_num_threads",
     "gradcheck",
     "init",
@@ -53,10 +57,14 @@ def __getattr__(name: str) -> Any:
     """Import on use what a training loop may not need."""
     import importlib
 
-    if name in ("kernels", "cuda"):
+    if name in ("cuda", "data", "kernels"):
         return importlib.import_module(f".{name}", __name__)
     if name == "array":
         return importlib.import_module(".cuda", __name__).array
     if name == "Trainer":
         return importlib.import_module(".training", __name__).Trainer
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,6 +7,7 @@ that are updated in place too: who wants to go back to an earlier state takes co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -165,9 +166,12 @@ class Module:
 
         Raises:
             ValueError: names or shapes do not fit.
-            TypeError: an entry is no array, or has another dtype.
+            TypeError: ``state_dict`` is no dict, or an entry is no array or has another dtype.
             Everything that is wrong is listed, and nothing is changed.
         """
+        if not isinstance(state_dict, Mapping):
+            why = _not_a_state(state_dict)
+            raise TypeError(f"load_state_dict: {type(self).__name__}: state_dict must be a dict of arrays, {why}")
         slots = {key: (module, name) for key, module, name in self._slots()}
         missing = [key for key in slots if key not in state_dict]
         unexpected = [key for key in state_dict if key not in slots]
@@ -291,6 +295,15 @@ def set_buffers(buffers: list[tuple[Module, str, Array | None]]) -> None:
             module.__dict__[name] = array
         else:
             arrays.assign(current, array)
+
+
+def _not_a_state(value: object) -> str:
+    if isinstance(value, (str, os.PathLike)):
+        path = f"{os.fspath(value)!r:.80}"
+        return f"got {path}; read the file first: model.load_state_dict(nl.load({path}))"
+    if isinstance(value, Module):
+        return f"got {type(value).__name__}; write model.load_state_dict(other.state_dict())"
+    return f"got {type(value).__name__}"
 
 
 def _array(value: Parameter | Array) -> Array:
