@@ -185,6 +185,39 @@ def test_an_upstream_of_ones_would_miss_a_wrong_softmax():
         nl.gradcheck(wrong, f64(2, 3))
 
 
+SCALES = [1e3, 1.0, 1e-3, 1e-6, 1e-9, 1e-30]
+PLANTED = {
+    "zero": lambda dx: 0 * dx,
+    "wrong sign": lambda dx: -dx,
+    "2 % too large": lambda dx: 1.02 * dx,
+    "one element zero": lambda dx: dx * (np.arange(dx.size) != 1).reshape(dx.shape),
+    "one element of wrong sign": lambda dx: dx * np.where(np.arange(dx.size) == 2, -1, 1).reshape(dx.shape),
+}
+
+
+def scaled_tanh(scale, plant):
+    """tanh, times a number; of the first element 1e6 times that, so that the others are small beside it."""
+
+    def factor(x):
+        return scale * np.where(np.arange(x.size) == 0, 1e6, 1).reshape(x.shape)
+
+    return nl.function(lambda x: factor(x) * np.tanh(x), lambda dy, y, x: plant(dy * factor(x) * (1 - np.tanh(x) ** 2)))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("planted", PLANTED)
+def test_planted_errors_are_found_at_every_scale(planted, scale):
+    assert nl.gradcheck(scaled_tanh(scale, lambda dx: dx), f64(2, 3))
+    with pytest.raises(GradcheckError, match=r"inputs\[0\]\["):
+        nl.gradcheck(scaled_tanh(scale, PLANTED[planted]), f64(2, 3))
+
+
+def test_gradients_that_are_zero_but_for_rounding_are_right():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).double()  # no bias shows behind a normalisation
+    for seed in range(5):
+        assert nl.gradcheck(model, 1e3 + f64(3, 2, 4, 4, seed=seed))
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
