@@ -55,9 +55,10 @@ def number(
     """``value`` as a float if it is a finite number between ``least`` and ``most``, without the least number itself
     (``above``) or the most (``below``).
     """
-    plain = isinstance(value, Real) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu")
-    if not plain or isinstance(value, bool):
-        raise TypeError(f"{what} must be a number, got {value!r:.80}")
+    if type(value) is not float:  # the usual case, in every step
+        scalar = isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu"
+        if not (isinstance(value, Real) or scalar) or isinstance(value, bool):
+            raise TypeError(f"{what} must be a number, got {value!r:.80}")
     x = float(value)
     if not (least < x if above else least <= x) or not (x < most if below or most == math.inf else x <= most):
         if most == math.inf:

@@ -263,9 +263,22 @@ def as_tensor(op: str, name: str, x: Tensor | Array | float) -> Tensor:
 def record(y: Array, pullback: Pullback, *inputs: Tensor | None) -> Tensor:
     """The result of an op as a tensor; on the tape if an input requires gradients, unless under ``no_grad``."""
     result = _result(y)
-    if is_recorded(*inputs):
-        result.requires_grad = True
-        result._node = Node(pullback, tuple([None if x is None else _edge(x) for x in inputs]))
+    if tape.mode.recording:
+        edges: list[Node | Tensor | None] = []
+        version, wanted = 0, False
+        for x in inputs:
+            if x is None:
+                edges.append(None)
+                continue
+            wanted = wanted or x.requires_grad
+            if x._node is None and x.requires_grad:
+                edges.append(x)
+                version += x._version
+            else:
+                edges.append(x._node)
+        if wanted:
+            result.requires_grad = True
+            result._node = Node(pullback, tuple(edges), version)
     return result
 
 
@@ -276,10 +289,6 @@ def is_recorded(*inputs: Tensor | None) -> bool:
             if x is not None and x.requires_grad:
                 return True
     return False
-
-
-def _edge(x: Tensor) -> Node | Tensor | None:
-    return x._node or (x if x.requires_grad else None)
 
 
 def _result(data: Array) -> Tensor:
