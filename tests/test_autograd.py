@@ -389,6 +389,8 @@ def test_flatten():
     assert nl.Tensor(np.zeros((0, 3, 4))).flatten(1).shape == (0, 12)
     with pytest.raises(ValueError, match=r"end_dim is 3 but x has 3 dimensions, shape \(2, 3, 4\)"):
         x.flatten(0, 3)
+    with pytest.raises(TypeError, match="flatten: start_dim must be an integer, got 'x'"):
+        x.flatten("x")
     with pytest.raises(ValueError, match="start_dim 2 comes after end_dim 1"):
         x.flatten(2, 1)
     with pytest.raises(ValueError, match=r"reshape: x has shape \(2, 3, 4\) and cannot take shape \(5, -1\)"):

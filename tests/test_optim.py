@@ -245,6 +245,9 @@ def test_load_state_dict_refuses_and_changes_nothing(change, message):
         (lambda: optim.SGD(parameters(), lr=None), TypeError, "SGD: lr must be a number, got None"),
         (lambda: optim.SGD(parameters(), nesterov="no"), TypeError, "SGD: nesterov must be True or False, got 'no'"),
         (lambda: optim.SGD(nn.Linear(1, 1)), TypeError, r"SGD: params must be .*, got Linear; write model.parameters"),
+        (lambda: optim.SGD(nn.Linear(1, 1).parameters), TypeError, r"got method; write model.parameters\(\)"),
+        (lambda: optim.SGD([{"params": 3}]), TypeError, "'params' of a parameter group must be Parameters, got int"),
+        (lambda: optim.SGD([{"params": nn.ReLU()}]), TypeError, "must be Parameters, got ReLU"),
         (lambda: optim.SGD("adam"), TypeError, "SGD: params must be an iterable of Parameters .*, got str"),
         (lambda: optim.SGD(0.1), TypeError, "SGD: params must be an iterable of Parameters .*, got float"),
         (lambda: optim.AdamW(parameters(), eps=-1), ValueError, "AdamW: eps"),
@@ -372,6 +375,21 @@ def test_an_optimizer_without_state_needs_update_alone():
     optimizer.load_state_dict(optimizer.state_dict())
     with pytest.raises(NotImplementedError, match=r"Optimizer does not define update\(\)"):
         optim.Optimizer(params, {}).step()
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"param_groups": 5}, "'param_groups' must be a list of dicts with a list 'params', got 5"),
+        ({"param_groups": [{"params": 4}]}, "'param_groups' must be a list"),
+        ({"state": [1]}, r"'state' must be a dict of dicts, got \[1\]"),
+        ({"state": {0: 3}}, r"'state' must be a dict of dicts, got \{0: 3\}"),
+    ],
+)
+def test_load_state_dict_refuses_what_is_no_state(part, message):
+    optimizer = optim.Adam(parameters())
+    with pytest.raises(TypeError, match=r"Adam: load_state_dict: " + message):
+        optimizer.load_state_dict({**optimizer.state_dict(), **part})
 
 
 @pytest.mark.parametrize("state", ["w.safetensors", [], {}, nn.ReLU()])

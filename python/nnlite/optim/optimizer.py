@@ -51,9 +51,9 @@ class Optimizer:
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
-        no_iterable = is_array(params) or isinstance(params, (Tensor, Mapping, str)) or not isinstance(params, Iterable)
-        if no_iterable or hasattr(params, "parameters"):
-            advice = "; write model.parameters()" if hasattr(params, "parameters") else ""
+        if isinstance(params, Mapping) or not _is_iterable(params):
+            belongs_to_model = hasattr(params, "parameters") or getattr(params, "__name__", "") == "parameters"
+            advice = "; write model.parameters()" if belongs_to_model else ""
             raise TypeError(
                 f"{name}: params must be an iterable of Parameters or of dicts, got {arrays.what_is(params)}{advice}"
             )
@@ -75,6 +75,8 @@ class Optimizer:
         if unknown:
             raise TypeError(f"{name}: unknown settings in a parameter group: {', '.join(unknown)}")
         params = param_group["params"]
+        if not isinstance(params, Parameter) and not _is_iterable(params):
+            raise TypeError(f"{name}: 'params' of a parameter group must be Parameters, got {arrays.what_is(params)}")
         params = [params] if isinstance(params, Parameter) else list(params)
         if not params:
             raise ValueError(f"{name}: a parameter group holds no parameters")
@@ -176,6 +178,10 @@ class Optimizer:
                 f"'param_groups', got {_shown(state_dict)}{advice}"
             )
         groups, states = state_dict["param_groups"], state_dict["state"]
+        if not isinstance(groups, (list, tuple)) or not all(_is_saved_group(g) for g in groups):
+            raise TypeError(f"{what}: 'param_groups' must be a list of dicts with a list 'params', got {groups!r:.80}")
+        if not isinstance(states, Mapping) or not all(isinstance(state, Mapping) for state in states.values()):
+            raise TypeError(f"{what}: 'state' must be a dict of dicts, got {states!r:.80}")
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
             raise ValueError(f"{what}: groups of {sizes} parameters, but this optimizer has groups of {own}")
@@ -226,6 +232,17 @@ class Optimizer:
     def __repr__(self) -> str:
         groups = [", ".join(f"{k}={v}" for k, v in g.items() if k != "params") for g in self.param_groups]
         return f"{type(self).__name__}({'; '.join(groups)})"
+
+
+def _is_iterable(params: object) -> bool:
+    """Whether ``params`` is an iterable that can hold parameters: no model, no array, no tensor, no text."""
+    if is_array(params) or isinstance(params, (Tensor, str)) or hasattr(params, "parameters"):
+        return False
+    return isinstance(params, Iterable)
+
+
+def _is_saved_group(group: object) -> bool:
+    return isinstance(group, Mapping) and isinstance(group.get("params"), (list, tuple))
 
 
 def _shown(value: object) -> str:
