@@ -76,7 +76,9 @@ class OnDevice(ModuleType):
             text = str(error).replace("got nnlite.cuda.Array", "got ndarray")
             raise TypeError(text.replace("nnlite.cuda.Array", "numpy.ndarray")) from None
         self._module._synchronize()  # raises what kernels found
-        if write_back:  # optimizers change the arrays of their lists in place
+        if write_back and result is None:  # an op that changes arrays in place
+            lists.append((args, there))
+        if write_back:
             for here, on_device in lists:
                 for x, y in zip(here, on_device, strict=True):
                     if isinstance(x, np.ndarray) and isinstance(y, self._module.Array) and x.flags.writeable:

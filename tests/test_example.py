@@ -48,6 +48,29 @@ def test_public_names():
         nl.nothing  # noqa: B018
 
 
+def test_names_are_seen_before_they_are_imported():
+    script = "import nnlite as nl, nnlite.nn.functional as F; print(*dir(nl)); print(nl.data.load.__name__)"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    names, used = run.stdout.splitlines()
+    assert set(names.split()) >= {*nl.__all__, "Trainer", "array", "cuda", "data", "kernels"}
+    assert used == "load"
+
+
+def test_the_backend_that_runs_has_a_name(backend):
+    assert nl.get_backend() == backend.__name__.removeprefix("nnlite.").removeprefix("_")
+
+
+def test_functional_has_the_ops_and_nothing_else():
+    import nnlite.nn.functional as F
+
+    assert set(dir(F)) >= {"relu", "linear", "conv2d", "cross_entropy", "mse_loss", "dropout", "softmax"}
+    for name in dir(F):
+        assert getattr(F, name) is getattr(nl.ops, name)
+        assert inspect.isfunction(getattr(F, name)), name
+        assert getattr(F, name).__doc__, name
+        assert getattr(F, name).__module__.startswith("nnlite.ops."), name
+
+
 def test_kernels_are_the_backends_with_the_references_descriptions(backend, monkeypatch):
     assert set(dir(kernels)) >= {"conv2d_forward", "relu_backward", "gemm"}
     assert kernels.linear_forward.__doc__ == reference.linear_forward.__doc__

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import runpy
 import sys
 from pathlib import Path
@@ -183,6 +185,39 @@ def test_an_upstream_of_ones_would_miss_a_wrong_softmax():
         nl.gradcheck(wrong, f64(2, 3))
 
 
+SCALES = [1e3, 1.0, 1e-3, 1e-6, 1e-9, 1e-30]
+PLANTED = {
+    "zero": lambda dx: 0 * dx,
+    "wrong sign": lambda dx: -dx,
+    "2 % too large": lambda dx: 1.02 * dx,
+    "one element zero": lambda dx: dx * (np.arange(dx.size) != 1).reshape(dx.shape),
+    "one element of wrong sign": lambda dx: dx * np.where(np.arange(dx.size) == 2, -1, 1).reshape(dx.shape),
+}
+
+
+def scaled_tanh(scale, plant):
+    """tanh, times a number; of the first element 1e6 times that, so that the others are small beside it."""
+
+    def factor(x):
+        return scale * np.where(np.arange(x.size) == 0, 1e6, 1).reshape(x.shape)
+
+    return nl.function(lambda x: factor(x) * np.tanh(x), lambda dy, y, x: plant(dy * factor(x) * (1 - np.tanh(x) ** 2)))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("planted", PLANTED)
+def test_planted_errors_are_found_at_every_scale(planted, scale):
+    assert nl.gradcheck(scaled_tanh(scale, lambda dx: dx), f64(2, 3))
+    with pytest.raises(GradcheckError, match=r"inputs\[0\]\["):
+        nl.gradcheck(scaled_tanh(scale, PLANTED[planted]), f64(2, 3))
+
+
+def test_gradients_that_are_zero_but_for_rounding_are_right():
+    model = nn.Sequential(nn.Conv2d(2, 3, 3), nn.BatchNorm2d(3)).double()  # no bias shows behind a normalisation
+    for seed in range(5):
+        assert nl.gradcheck(model, 1e3 + f64(3, 2, 4, 4, seed=seed))
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -271,6 +306,46 @@ def test_results_of_numpy_reductions_are_arrays():
     y = nl.function(lambda x: np.sum(x), lambda dy, y, x: np.full_like(x, dy))(nl.Tensor(f64(3), requires_grad=True))
     assert y.shape == ()
     assert isinstance(y.data, np.ndarray)
+
+
+def cube(x):
+    """x to the power of 3."""
+    return x * x * x
+
+
+def cube_backward(dy, y, x):
+    return dy * 3 * x * x
+
+
+class Cube(nn.Module):
+    """A layer that holds an op."""
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(np.full(3, 2.0))
+        self.op = nl.function(cube, cube_backward)
+
+    def forward(self, x):
+        """Any shape."""
+        return self.op(x) * self.scale
+
+
+def square(x):
+    return x * x
+
+
+square = nl.function(square, lambda dy, y, x: dy * 2 * x)
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_modules_with_an_op_of_ones_own_are_copied_and_pickled(copied):
+    layer = Cube()
+    twin = copied(layer)
+    x = f64(3)
+    assert_same_bits(twin(x).data, layer(x).data)
+    assert nl.gradcheck(twin, x)
+    assert (twin.op.__name__, twin.op.__doc__) == ("cube", "x to the power of 3.")
+    assert copied(square) is square
 
 
 # ---- a learner's layer

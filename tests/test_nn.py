@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections import OrderedDict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -261,6 +262,20 @@ def test_load_state_dict_refuses_and_changes_nothing(change, error, message):
         assert_same_bits(v, before[k])
 
 
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ("w.safetensors", r"got 'w.safetensors'; read the file first: .*\(nl.load\('w.safetensors'\)\)"),
+        (Path("w"), r"got 'w'; .*load_state_dict\(nl.load\(.*'w'"),
+        (nn.ReLU(), r"got ReLU; write model.load_state_dict\(other.state_dict\(\)\)"),
+        ([1], "got list"),
+    ],
+)
+def test_load_state_dict_says_what_it_takes(state, message):
+    with pytest.raises(TypeError, match=r"load_state_dict: Linear: state_dict must be a dict of arrays, " + message):
+        nn.Linear(1, 1).load_state_dict(state)
+
+
 def test_load_state_dict_not_strict():
     model = small()
     bias = model[5].bias.data + 1
@@ -479,8 +494,10 @@ REFUSED = {
     "Conv2d same": (lambda: nn.Conv2d(1, 1, 1, padding="same"), TypeError, "padding must be an integer, got 'same'"),
     "Conv2d groups in": (lambda: nn.Conv2d(3, 4, 1, groups=2), ValueError, "groups=2 does not divide in_channels=3"),
     "Conv2d groups out": (lambda: nn.Conv2d(4, 3, 1, groups=2), ValueError, "groups=2 does not divide out_channels=3"),
-    "BatchNorm eps": (lambda: nn.BatchNorm1d(3, eps=-1.0), ValueError, "BatchNorm1d: eps must be at least 0, got -1"),
-    "BatchNorm eps NaN": (lambda: nn.BatchNorm1d(3, eps=float("nan")), ValueError, "eps must be at least 0, got nan"),
+    "BatchNorm eps": (lambda: nn.BatchNorm1d(3, eps=-1.0), ValueError, "BatchNorm1d: eps must be .* above 0, got -1"),
+    "BatchNorm eps 0": (lambda: nn.BatchNorm2d(3, eps=0.0), ValueError, "eps must be a finite number above 0, got 0.0"),
+    "BatchNorm eps NaN": (lambda: nn.BatchNorm1d(3, eps=float("nan")), ValueError, "eps must be .* above 0, got nan"),
+    "BatchNorm eps inf": (lambda: nn.BatchNorm1d(3, eps=float("inf")), ValueError, "eps must be .* above 0, got inf"),
     "BatchNorm momentum": (
         lambda: nn.BatchNorm2d(3, momentum=1.5),
         ValueError,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import textwrap
 
 import numpy as np
 import pytest
@@ -177,7 +178,19 @@ def test_state_continues_bit_for_bit(name):
         (lambda s: s["param_groups"][0]["params"].pop(), r"groups of \[3\] parameters, but .* \[4\]"),
         (lambda s: s["state"].update({9: s["state"][0]}), "state of parameter 9, but there are 4"),
         (lambda s: s["state"][1].pop("exp_avg"), "parameter 1 has .* expected"),
-        (lambda s: s["state"][1].update(exp_avg=np.zeros(3)), r"exp_avg of parameter 1 is float64 of shape \(3,\)"),
+        (
+            lambda s: s["state"][1].update(exp_avg=np.zeros(3)),
+            r"1: exp_avg is float64 of shape \(3,\), but must be .* \(5,\)",
+        ),
+        (lambda s: s["state"][1].update(exp_avg=[0.0]), "parameter 1: exp_avg must be an array, got list"),
+        (lambda s: s["state"][1].update(power1=np.nan), "parameter 1: power1 must be a finite number, got nan"),
+        (lambda s: s["state"][1].update(power1=1.5), "power1 must be between 0 and 1, got 1.5"),
+        (lambda s: s["state"][1].update(power2=-0.5), "power2 must be between 0 and 1, got -0.5"),
+        (lambda s: s["state"][1].update(power2="0.9"), "power2 must be a finite number, got '0.9'"),
+        (lambda s: s["state"][1].update(step=1.5), "step must be an integer, got 1.5"),
+        (lambda s: s["state"][1].update(step=-1), "step must be at least 0, got -1"),
+        (lambda s: s["state"][1].update(step=True), "step must be an integer, got True"),
+        (lambda s: s["state"].update({"0": s["state"][0]}), "state of parameter '0', but there are 4"),
         (lambda s: s["param_groups"][0].pop("lr"), "settings .* expected"),
         (lambda s: s["param_groups"][0].update(lr=-1.0), "lr must be"),
     ],
@@ -225,7 +238,18 @@ def test_load_state_dict_refuses_and_changes_nothing(change, message):
         (lambda: optim.SGD(parameters(), lr=float("nan")), ValueError, "lr must be .* got nan"),
         (lambda: optim.SGD(parameters(), momentum=-1), ValueError, "SGD: momentum"),
         (lambda: optim.SGD(parameters(), nesterov=True), ValueError, "nesterov needs a momentum above 0"),
-        (lambda: optim.Adam(parameters(), betas=(0.9, 1.0)), ValueError, r"Adam: betas must be .* got \(0.9, 1.0\)"),
+        (lambda: optim.Adam(parameters(), betas=(0.9, 1.0)), ValueError, r"Adam: betas\[1\] must be .* got 1.0"),
+        (lambda: optim.Adam(parameters(), betas=0.9), TypeError, "Adam: betas must be two numbers, got 0.9"),
+        (lambda: optim.Adam(parameters(), betas=("0.9", 0.9)), TypeError, r"betas\[0\] must be a number, got '0.9'"),
+        (lambda: optim.SGD(parameters(), lr="0.1"), TypeError, "SGD: lr must be a number, got '0.1'"),
+        (lambda: optim.SGD(parameters(), lr=None), TypeError, "SGD: lr must be a number, got None"),
+        (lambda: optim.SGD(parameters(), nesterov="no"), TypeError, "SGD: nesterov must be True or False, got 'no'"),
+        (lambda: optim.SGD(nn.Linear(1, 1)), TypeError, r"SGD: params must be .*, got Linear; write model.parameters"),
+        (lambda: optim.SGD(nn.Linear(1, 1).parameters), TypeError, r"got method; write model.parameters\(\)"),
+        (lambda: optim.SGD([{"params": 3}]), TypeError, "'params' of a parameter group must be Parameters, got int"),
+        (lambda: optim.SGD([{"params": nn.ReLU()}]), TypeError, "must be Parameters, got ReLU"),
+        (lambda: optim.SGD("adam"), TypeError, "SGD: params must be an iterable of Parameters .*, got str"),
+        (lambda: optim.SGD(0.1), TypeError, "SGD: params must be an iterable of Parameters .*, got float"),
         (lambda: optim.AdamW(parameters(), eps=-1), ValueError, "AdamW: eps"),
         (lambda: optim.AdamW(parameters(), weight_decay=-1), ValueError, "AdamW: weight_decay"),
     ],
@@ -282,3 +306,93 @@ def test_settings_changed_to_nonsense_are_refused_at_the_step():
     with pytest.raises(ValueError, match="lr must be"):
         optimizer.step()
     assert_unchanged(params, optimizer, before)
+
+
+# ---- optimizers of one's own
+
+
+def _example():
+    """The class in the description of Optimizer."""
+    source = textwrap.dedent(optim.Optimizer.__doc__.split("::\n")[1])
+    names = {"nl": nl, "np": np}
+    exec(source, names)
+    return names["SignMomentum"]
+
+
+def test_an_optimizer_of_ones_own_has_groups_steps_and_state():
+    make = _example()
+    params = parameters(np.float32)
+    optimizer = make([{"params": params[:2], "lr": 0.5}, {"params": params[2:]}], beta=0.5)
+    means = [np.zeros_like(p.data) for p in params]
+    want = [p.data.copy() for p in params]
+    for step in range(3):
+        give_gradients(params, step)
+        for mean, p, x, lr in zip(means, params, want, (0.5, 0.5, 1e-3, 1e-3), strict=True):
+            mean += (1 - 0.5) * (p.grad - mean)
+            x -= lr * np.sign(mean)
+        optimizer.step()
+        for p, x in zip(params, want, strict=True):
+            assert_same_bits(p.data, x)
+    twins = copy.deepcopy(params)
+    twin = make([{"params": twins[:2]}, {"params": twins[2:]}])
+    twin.load_state_dict(optimizer.state_dict())
+    for ps, o in ((params, optimizer), (twins, twin)):
+        give_gradients(ps, 9)
+        o.step()
+    for p, q in zip(params, twins, strict=True):
+        assert_same_bits(p.data, q.data)
+
+    before = bits_of(params, optimizer)
+    with pytest.raises(ValueError, match="SignMomentum: beta must be between 0 and 1, without 1, got 1"):
+        make(params, beta=1)
+    optimizer.param_groups[1]["lr"] = "0.1"
+    with pytest.raises(TypeError, match=r"SignMomentum: lr must be a number, got '0.1'"):
+        optimizer.step()
+    optimizer.param_groups[1]["lr"] = 1e-3
+    state = copy.deepcopy(optimizer.state_dict())
+    state["state"][0]["mean"] = np.zeros(1)
+    with pytest.raises(ValueError, match=r"parameter 0: mean is float64 of shape \(1,\), but must be float32"):
+        optimizer.load_state_dict(state)
+    assert_unchanged(params, optimizer, before)
+
+
+def test_an_optimizer_without_state_needs_update_alone():
+    class Plain(optim.Optimizer):
+        def __init__(self, params):
+            super().__init__(params, {"rate": 0.5})
+
+        def update(self, group, params):
+            for p in params:
+                p.data -= group["rate"] * p.grad
+
+    params = parameters()
+    want = [p.data.copy() for p in params]
+    optimizer = Plain(params)
+    give_gradients(params, 0)
+    optimizer.step()
+    for p, x in zip(params, want, strict=True):
+        assert_same_bits(p.data, x - 0.5 * p.grad)
+    optimizer.load_state_dict(optimizer.state_dict())
+    with pytest.raises(NotImplementedError, match=r"Optimizer does not define update\(\)"):
+        optim.Optimizer(params, {}).step()
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"param_groups": 5}, "'param_groups' must be a list of dicts with a list 'params', got 5"),
+        ({"param_groups": [{"params": 4}]}, "'param_groups' must be a list"),
+        ({"state": [1]}, r"'state' must be a dict of dicts, got \[1\]"),
+        ({"state": {0: 3}}, r"'state' must be a dict of dicts, got \{0: 3\}"),
+    ],
+)
+def test_load_state_dict_refuses_what_is_no_state(part, message):
+    optimizer = optim.Adam(parameters())
+    with pytest.raises(TypeError, match=r"Adam: load_state_dict: " + message):
+        optimizer.load_state_dict({**optimizer.state_dict(), **part})
+
+
+@pytest.mark.parametrize("state", ["w.safetensors", [], {}, nn.ReLU()])
+def test_load_state_dict_says_what_it_takes(state):
+    with pytest.raises(TypeError, match=r"SGD: load_state_dict: state_dict must be what .* returns, .*, got "):
+        optim.SGD(parameters()).load_state_dict(state)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import init, nn, ops, optim, random
+from . import arguments, init, nn, ops, optim, random
 from .backend import backend, get_num_threads, set_num_threads
+from .backend import name as get_backend
 from .files import load, save
 from .function import function
 from .gradcheck import gradcheck, numerical_gradient
@@ -34,12 +35,14 @@ __all__ = [
     "Tensor",
     "Trainer",
     "__version__",
+    "arguments",
     "array",
     "backend",
     "capture",
     "cuda",
     "data",
     "function",
+    "get_backend",
     "get_num_threads",
     "gradcheck",
     "init",
@@ -87,5 +90,8 @@ def __getattr__(name: str) -> Any:
     if name not in _ON_USE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(_ON_USE[name] or f".{name}", __name__)
-    value = getattr(module, name) if _ON_USE[name] else module
-    return value
+    return getattr(module, name) if _ON_USE[name] else module
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -19,6 +19,17 @@ def is_array(x: object) -> TypeGuard[Array]:
     return isinstance(x, np.ndarray) or device_module(x) is not None
 
 
+def what_is(x: object, otherwise: str = "") -> str:
+    """The type of what should be an array, for a message, and what to write instead (``otherwise`` where unknown)."""
+    kind = type(x)
+    package = kind.__module__.partition(".")[0]
+    if package == "torch" and hasattr(x, "numpy"):
+        return f"torch.{kind.__name__}; write x.detach().cpu().numpy()"
+    if package == "pandas" and hasattr(x, "to_numpy"):
+        return f"pandas.{kind.__name__}; write x.to_numpy(np.float32)"
+    return f"{kind.__name__}; {otherwise}" if otherwise else kind.__name__
+
+
 def device_of(x: Array) -> str:
     """``"cpu"``, or the device's name: ``"cuda:0"``."""
     module = device_module(x)

@@ -240,8 +240,8 @@ def _import(name: str) -> ModuleType:
 
 def _switch(name: str) -> None:
     global _current, _current_name
-    if name in ("cuda", "cuda_sim"):
-        raise ValueError(f"backend: {name!r} is chosen by its arrays; use nl.array(x, {name!r}) and model.to({name!r})")
+    if name not in _NEEDS and name != "shapes":  # a device is chosen by its arrays
+        raise ValueError(f"backend: {reason(name)}")
     _current, _current_name = module_named(name), name
 
 

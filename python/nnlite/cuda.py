@@ -71,7 +71,7 @@ def array(x: _HostArray, device: str = "cuda") -> _HostArray:
         MemoryError: the device's memory does not suffice.
     """
     if not arrays.is_array(x):
-        raise TypeError(f"array: x must be a numpy.ndarray, got {type(x).__name__}; use np.array(x, np.float32)")
+        raise TypeError(f"array: x must be a numpy.ndarray, got {arrays.what_is(x, 'use np.array(x, np.float32)')}")
     module, index = _device(device)
     if module is None:
         return arrays.to_numpy(x)

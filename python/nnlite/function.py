@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -26,6 +27,8 @@ def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
         an op on tensors and arrays (parameters are tensors). What is neither is passed on as it is. The functions get
         plain arrays, ``dy`` as a copy of their own. Gradients that nobody asked for are ignored.
 
+        The op can be pickled and copied if the two functions can: that is, if they are defined at the top of a module.
+
     Raises (when the op is used):
         TypeError, ValueError: a result or a gradient is not such an array; the message names the function and the
             input.
@@ -35,22 +38,33 @@ def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
         square = nl.function(lambda x: x * x, lambda dy, y, x: dy * 2 * x)
         loss = square(model(x)).sum()
     """
-    name = getattr(forward, "__qualname__", type(forward).__name__)
+    return _Function(forward, backward)
 
-    @functools.wraps(forward)
-    def op(*inputs: Any) -> Tensor:
+
+class _Function:
+    """The op of :func:`function`: an object, which can be copied and pickled with the module that holds it."""
+
+    __name__: str
+
+    def __init__(self, forward: Callable[..., Any], backward: Callable[..., Any]) -> None:
+        functools.update_wrapper(self, forward)
+        self._forward = forward
+        self._backward = backward
+
+    def __call__(self, *inputs: Any) -> Tensor:
+        name = getattr(self._forward, "__qualname__", type(self._forward).__name__)
         values = [x.data if isinstance(x, Tensor) else x for x in inputs]
         for i, x in enumerate(values):
             if device_module(x) is not None:
                 raise TypeError(
                     f"{name}: input {i} is in device memory, but functions of nl.function work on NumPy arrays"
                 )
-        y = _array(name, "the result", forward(*values))
+        y = _array(name, "the result", self._forward(*values))
         if y.dtype not in (np.float32, np.float64):
             raise TypeError(f"{name}: the result must be float32 or float64, got {y.dtype}")
 
         def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-            gradients = backward(dy.copy(), y, *values)
+            gradients = self._backward(dy.copy(), y, *values)
             if not isinstance(gradients, (tuple, list)):
                 gradients = (gradients,)
             if len(gradients) != len(values):
@@ -59,7 +73,12 @@ def function(forward: Callable[..., Any], backward: Callable[..., Any]) -> Calla
 
         return record(y, pullback, *(x if isinstance(x, Tensor) else None for x in inputs))
 
-    return op
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        module = sys.modules.get(getattr(self, "__module__", ""))
+        name: str = getattr(self, "__qualname__", "")
+        if getattr(module, name, None) is self:  # it has taken the name of its forward, as a decorator does
+            return name
+        return function, (self._forward, self._backward)
 
 
 def _gradient(name: str, i: int, x: Array, dx: Any) -> Array | None:

@@ -61,14 +61,18 @@ class no_grad:  # noqa: N801 (a function in use)
 
 
 class Node:
-    """One recorded op. Its gradients go to ``inputs``: earlier ops, leaf tensors, or ``None`` where none is wanted."""
+    """One recorded op. Its gradients go to ``inputs``: earlier ops, leaf tensors, or ``None`` where none is wanted.
 
-    __slots__ = ("inputs", "number", "pullback")
+    ``version`` is the sum of the leaves' versions, which grow when their data are changed in place.
+    """
 
-    def __init__(self, pullback: Pullback, inputs: tuple[Node | Tensor | None, ...]) -> None:
+    __slots__ = ("inputs", "number", "pullback", "version")
+
+    def __init__(self, pullback: Pullback, inputs: tuple[Node | Tensor | None, ...], version: int) -> None:
         self.number = next(_numbers)
         self.pullback: Pullback | None = pullback
         self.inputs = inputs
+        self.version = version
 
 
 def backward(root: Node, dy: Array) -> None:
@@ -111,8 +115,17 @@ def _reachable(root: Node) -> list[Node]:
         node = waiting.pop()
         if node.pullback is None:
             raise RuntimeError("backward: an earlier backward() used and freed this graph; run the forward pass again")
+        version = 0
         for x in node.inputs:
-            if isinstance(x, Node) and x not in seen:
-                seen.add(x)
-                waiting.append(x)
+            if isinstance(x, Node):
+                if x not in seen:
+                    seen.add(x)
+                    waiting.append(x)
+            elif x is not None:
+                version += x._version
+        if version != node.version:
+            raise RuntimeError(
+                "backward: an optimizer's step() or load_state_dict() has changed a parameter since the forward pass; "
+                "call backward() first, or run the forward pass again"
+            )
     return sorted(seen, key=lambda node: node.number, reverse=True)

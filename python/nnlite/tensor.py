@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,12 +24,24 @@ class Tensor:
         requires_grad: whether ``backward()`` leaves the gradient with respect to this tensor in ``.grad``.
 
     Attributes:
-        data: the array. Do not change it in place between the forward pass and ``backward()``, which reads it.
+        data: the array.
         grad: the gradient, an array of the same shape and dtype, or ``None``.
 
     Tensors of equal shape and dtype can be added, subtracted and multiplied with each other and with NumPy arrays, in
     both orders. A Python number counts as a full array of the tensor's dtype. Nothing works in place: ``a += b`` makes
     a new tensor.
+
+    ``==``, ``!=``, ``<``, ``<=``, ``>`` and ``>=`` compare element by element and give a NumPy array of bool, also
+    for data on a device. The other operand is a tensor or an array of the same shape, or a number. A tensor's hash is
+    its identity, so tensors are keys of dicts and sets; a list is searched with ``is``, not with ``in``.
+
+    NumPy's functions (``np.sum(x)``), matplotlib, ``np.asarray(x)`` and iteration get the values as :meth:`numpy` gives
+    them: no gradient flows through them. NumPy's ufuncs (``np.exp(x)``) refuse tensors, since they stand for operators.
+
+    ``backward()`` reads arrays of the forward pass, inputs and results alike. A change of one of them in place in
+    between, by ``x.data[...] = 0`` or of the array that a tensor was made of, is not noticed and gives wrong gradients:
+    work on a copy, ``x.numpy().copy()``. Noticed are an optimizer's ``step()`` and ``load_state_dict()`` in between
+    (``backward()`` raises), and writing into what :meth:`numpy` returned (NumPy raises).
 
     Raises:
         TypeError: ``x`` is not an array of float32 or float64. Nothing is converted silently.
@@ -42,6 +56,7 @@ class Tensor:
     grad: Array | None
     requires_grad: bool
     _node: Node | None
+    _version = 0  # counted by parameters
 
     def __init__(self, x: Array, requires_grad: bool = False) -> None:
         self.data = _checked(x, type(self).__name__)
@@ -67,7 +82,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Number of elements."""
-        return self.data.size
+        return _Size(self.data.size)
 
     @property
     def device(self) -> str:
@@ -101,7 +116,7 @@ class Tensor:
             return arrays.full_like(self.data, 1)
         dy = gradient.data if isinstance(gradient, Tensor) else gradient
         if not arrays.is_array(dy):
-            raise TypeError(f"backward: gradient must be a numpy.ndarray, got {type(dy).__name__}")
+            raise TypeError(f"backward: gradient must be a numpy.ndarray, got {arrays.what_is(dy)}")
         if dy.dtype != self.dtype:
             raise TypeError(f"backward: gradient is {dy.dtype} but the tensor is {self.dtype}")
         if dy.shape != self.shape:
@@ -109,14 +124,26 @@ class Tensor:
         return dy
 
     def detach(self) -> Tensor:
-        """The same data, apart from the graph."""
+        """The same data, apart from the graph; the memory is shared."""
         return _result(self.data)
 
     def numpy(self) -> Array:
-        """The array itself, or a copy of a device's. What is done with it leaves no trace in gradients."""
+        """The array, or a copy of a device's.
+
+        While ``backward()`` may need it, that is, if the tensor requires gradients and its graph was not used yet, it
+        is a read-only view. ``x.numpy().copy()`` is a copy to write into; weights are set by ``x.data[...] = value``.
+        """
         if isinstance(self.data, np.ndarray):
             recording.refuse("numpy()")
-        return arrays.to_numpy(self.data)
+        x = arrays.to_numpy(self.data)
+        if self.requires_grad and (self._node is None or self._node.pullback is not None) and x is self.data:
+            x = x.view()
+            x.flags.writeable = False
+        return x
+
+    def to_numpy(self) -> Array:
+        """:meth:`numpy` by the name that matplotlib and pandas look for."""
+        return self.numpy()
 
     def item(self) -> float:
         """The only element as a Python number; ``ValueError`` if there is not exactly one."""
@@ -135,10 +162,59 @@ class Tensor:
     def __float__(self) -> float:
         return self.item()
 
+    def __iter__(self) -> Iterator[Any]:
+        """The rows of :meth:`numpy`."""
+        return iter(self.numpy())
+
+    def __format__(self, spec: str) -> str:
+        if not spec:
+            return str(self)
+        if self.data.size != 1:
+            raise TypeError(f"format {spec!r}: the tensor must hold one element, got shape {self.shape}")
+        return format(self.item(), spec)
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        if self.requires_grad:
-            raise RuntimeError("a Tensor that requires gradients is no array; use x.detach(), or x.numpy()")
-        return np.array(self.data, dtype=dtype, copy=copy)
+        return np.array(self.numpy(), dtype=dtype, copy=copy)
+
+    def __array_function__(self, function: Callable[..., Any], types: Any, args: Any, kwargs: Any) -> Any:
+        """NumPy's functions get the values."""
+        return function(*_values(args), **{key: _values(value) for key, value in kwargs.items()})
+
+    # By identity: comparisons give arrays.
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> Any:
+        return self._compare(operator.eq, other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._compare(operator.ne, other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._compare(operator.lt, other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._compare(operator.le, other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._compare(operator.gt, other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._compare(operator.ge, other)
+
+    def _compare(self, compare: Callable[[Any, Any], Any], other: Any) -> Any:
+        other = other.data if isinstance(other, Tensor) else other
+        if arrays.is_array(other):
+            other = arrays.to_numpy(other)
+            if other.shape not in (self.shape, ()):
+                raise ValueError(
+                    f"comparison: the tensor has shape {self.shape} but the other operand has shape {other.shape}; "
+                    "reshape one of them"
+                )
+        elif isinstance(other, (list, tuple)):
+            raise TypeError(f"comparison: a tensor is compared with a tensor, an array or a number, got {other!r:.60}")
+        elif not isinstance(other, (int, float, np.generic)):
+            return NotImplemented  # == is False then, and < a TypeError
+        return np.asarray(compare(arrays.to_numpy(self.data), other))
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -175,9 +251,11 @@ class Tensor:
 class Parameter(Tensor):
     """A tensor that a module trains. It owns its memory: ``data`` is a C-contiguous copy of ``x``."""
 
-    __slots__ = ()
+    # How often an optimizer or load_state_dict changed the data in place; the tape compares.
+    __slots__ = ("_version",)
 
     def __init__(self, x: Array, requires_grad: bool = True) -> None:
+        self._version = 0
         super().__init__(arrays.copy(_checked(x, "Parameter")), requires_grad)
 
 
@@ -187,25 +265,40 @@ def as_tensor(op: str, name: str, x: Tensor | Array | float) -> Tensor:
         return x
     if arrays.is_array(x):
         return _result(x)
-    raise TypeError(f"{op}: {name} must be a Tensor or a numpy.ndarray, got {type(x).__name__}")
+    raise TypeError(f"{op}: {name} must be a Tensor or a numpy.ndarray, got {arrays.what_is(x)}")
 
 
 def record(y: Array, pullback: Pullback, *inputs: Tensor | None) -> Tensor:
     """The result of an op as a tensor; on the tape if an input requires gradients, unless under ``no_grad``."""
     result = _result(y)
     if tape.mode.recording:
+        edges: list[Node | Tensor | None] = []
+        version, wanted = 0, False
         for x in inputs:
-            if x is not None and x.requires_grad:
-                result.requires_grad = True
-                if observe.active():
-                    pullback = observe.attributed(pullback)
-                result._node = Node(pullback, tuple([None if x is None else _edge(x) for x in inputs]))
-                break
+            if x is None:
+                edges.append(None)
+                continue
+            wanted = wanted or x.requires_grad
+            if x._node is None and x.requires_grad:
+                edges.append(x)
+                version += x._version
+            else:
+                edges.append(x._node)
+        if wanted:
+            if observe.active():
+                pullback = observe.attributed(pullback)
+            result.requires_grad = True
+            result._node = Node(pullback, tuple(edges), version)
     return result
 
 
-def _edge(x: Tensor) -> Node | Tensor | None:
-    return x._node or (x if x.requires_grad else None)
+def is_recorded(*inputs: Tensor | None) -> bool:
+    """Whether an op of these inputs goes on the tape."""
+    if tape.mode.recording:
+        for x in inputs:
+            if x is not None and x.requires_grad:
+                return True
+    return False
 
 
 def _result(data: Array) -> Tensor:
@@ -219,6 +312,8 @@ def _result(data: Array) -> Tensor:
 
 def _restore(cls: type[Tensor], data: Array, requires_grad: bool, grad: Array | None) -> Tensor:
     x = cls.__new__(cls)
+    if isinstance(x, Parameter):
+        x._version = 0
     x.data = data
     x.grad = grad
     x.requires_grad = requires_grad
@@ -226,9 +321,24 @@ def _restore(cls: type[Tensor], data: Array, requires_grad: bool, grad: Array | 
     return x
 
 
+def _values(x: Any) -> Any:
+    """``x`` with arrays in the place of tensors, in lists and tuples too."""
+    if isinstance(x, Tensor):
+        return x.numpy()
+    return type(x)(_values(item) for item in x) if type(x) in (list, tuple) else x
+
+
+class _Size(int):
+    """A number of elements that tells users of PyTorch what they meant."""
+
+    def __call__(self, dim: int | None = None) -> int:
+        what = "x.shape for x.size()" if dim is None else f"x.shape[{dim}] for x.size({dim})"
+        raise TypeError(f"size: x.size is the number of elements, as of an array; write {what}")
+
+
 def _checked(x: Array, name: str) -> Array:
     if not arrays.is_array(x):
-        raise TypeError(f"{name}: x must be a numpy.ndarray, got {type(x).__name__}; use np.array(x, np.float32)")
+        raise TypeError(f"{name}: x must be a numpy.ndarray, got {arrays.what_is(x, 'use np.array(x, np.float32)')}")
     if x.dtype.kind != "f" or x.dtype.itemsize not in (4, 8):
         raise TypeError(f"{name}: x must be float32 or float64, got {x.dtype}; convert it, e.g. x.astype(np.float32)")
     if not x.dtype.isnative:

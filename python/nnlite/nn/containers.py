@@ -48,8 +48,16 @@ class _Indexed(Module):
         """Add a module at the end."""
         if not isinstance(module, Module):
             raise TypeError(f"{type(self).__name__}: a module is needed, got {type(module).__name__}")
-        setattr(self, str(len(self)), module)
+        setattr(self, self._next_name(), module)
         return self
+
+    def _next_name(self) -> str:
+        for name, value in reversed(self.__dict__.items()):  # the last one, so that building takes time in proportion
+            if isinstance(value, Module) and name.isdecimal():
+                return str(int(name) + 1)
+            if isinstance(value, Module):
+                break
+        return str(len(self))
 
     def extend(self, modules: Iterable[Module]) -> Self:
         """Add modules at the end."""

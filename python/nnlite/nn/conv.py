@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .. import init, ops
+from .. import arguments, init, ops
+from ..arguments import Pair
 from ..arrays import Array
 from ..tensor import Parameter, Tensor
-from . import arguments
-from .arguments import Pair
 from .module import Module
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from .. import ops
+from .. import arguments, ops
 from ..arrays import Array
 from ..tensor import Tensor
-from . import arguments
 from .module import Module
 
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from .. import init, ops
+from .. import arguments, init, ops
 from ..arrays import Array
 from ..tensor import Parameter, Tensor
-from . import arguments
 from .module import Module
 
 

@@ -7,6 +7,7 @@ that are updated in place too: who wants to go back to an earlier state takes co
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
 
@@ -65,7 +66,7 @@ class Module:
     def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
         """An array that belongs to the state but is not trained; in ``state_dict`` if ``persistent``."""
         if tensor is not None and not is_array(tensor):
-            raise TypeError(f"register_buffer: {name} must be a numpy.ndarray or None, got {type(tensor).__name__}")
+            raise TypeError(f"register_buffer: {name} must be a numpy.ndarray or None, got {arrays.what_is(tensor)}")
         if name in self.__dict__ and name not in self._buffers():
             raise KeyError(f"register_buffer: {type(self).__name__}.{name} already exists")
         self.__dict__["_buffer_names"] = {**self._buffers(), name: persistent}
@@ -167,9 +168,12 @@ class Module:
 
         Raises:
             ValueError: names or shapes do not fit.
-            TypeError: an entry is no array, or has another dtype.
+            TypeError: ``state_dict`` is no dict, or an entry is no array or has another dtype.
             Everything that is wrong is listed, and nothing is changed.
         """
+        if not isinstance(state_dict, Mapping):
+            why = _not_a_state(state_dict)
+            raise TypeError(f"load_state_dict: {type(self).__name__}: state_dict must be a dict of arrays, {why}")
         slots = {key: (module, name) for key, module, name in self._slots()}
         missing = [key for key in slots if key not in state_dict]
         unexpected = [key for key in state_dict if key not in slots]
@@ -181,7 +185,7 @@ class Module:
                 continue
             value, own = state_dict[key], _array(module.__dict__[name])
             if not is_array(value):
-                wrong_types.append(f"{key!r} must be a numpy.ndarray, got {type(value).__name__}")
+                wrong_types.append(f"{key!r} must be a numpy.ndarray, got {arrays.what_is(value)}")
             elif value.dtype != own.dtype:
                 wrong_types.append(f"{key!r} is {value.dtype} but the model's is {own.dtype}; convert one of them")
             elif value.shape != own.shape:
@@ -192,6 +196,8 @@ class Module:
         for key, (module, name) in slots.items():
             if key in state_dict:
                 current = module.__dict__[name]
+                if isinstance(current, Parameter):
+                    current._version += 1
                 arrays.assign(_array(current), state_dict[key])
         return Keys(missing, unexpected)
 
@@ -291,6 +297,15 @@ def set_buffers(buffers: list[tuple[Module, str, Array | None]]) -> None:
             module.__dict__[name] = array
         else:
             arrays.assign(current, array)
+
+
+def _not_a_state(value: object) -> str:
+    if isinstance(value, (str, os.PathLike)):
+        path = f"{os.fspath(value)!r:.80}"
+        return f"got {path}; read the file first: model.load_state_dict(nl.load({path}))"
+    if isinstance(value, Module):
+        return f"got {type(value).__name__}; write model.load_state_dict(other.state_dict())"
+    return f"got {type(value).__name__}"
 
 
 def _array(value: Parameter | Array) -> Array:

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, ops, recording
+from .. import arguments, arrays, ops, recording
 from ..arrays import Array
 from ..backend import ops as kernels
 from ..tensor import Parameter, Tensor, as_tensor
-from . import arguments
 from .module import Module
 
 
@@ -31,7 +30,7 @@ class _BatchNorm(Module):
         super().__init__()
         layer = type(self).__name__
         self.num_features = arguments.size(f"{layer}: num_features", num_features)
-        self.eps = arguments.number(f"{layer}: eps", eps, 0.0)
+        self.eps = arguments.number(f"{layer}: eps", eps, above=True)
         self.momentum = None if momentum is None else arguments.number(f"{layer}: momentum", momentum, 0.0, 1.0)
         self.affine = bool(affine)
         self.track_running_stats = bool(track_running_stats)

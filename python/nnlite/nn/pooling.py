@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from .. import ops
+from .. import arguments, ops
+from ..arguments import Pair
 from ..arrays import Array
 from ..tensor import Tensor
-from . import arguments
-from .arguments import Pair
 from .module import Module
 
 

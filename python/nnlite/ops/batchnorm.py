@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from .. import arrays
 from ..arrays import Array
 from ..backend import ops
-from ..tensor import Tensor, as_tensor, record
+from ..tensor import Tensor, as_tensor, is_recorded, record
 
 __all__ = ["batchnorm_inference", "batchnorm_training"]
 
@@ -43,17 +44,21 @@ def batchnorm_inference(
 ) -> Tensor:
     """``(x - mean) / sqrt(var + eps) * weight + bias`` per channel, with given statistics.
 
-    Shapes and ``relu`` as of :func:`batchnorm_training`.
+    Shapes and ``relu`` as of :func:`batchnorm_training`. What the gradient needs of ``mean`` and ``var`` are copies:
+    a layer updates its running statistics in place.
     """
     x, weight, bias = _tensors("batchnorm_inference", x, weight, bias)
     kernels = ops(x.data)
     data, w, b = x.data, weight.data, bias.data
+    y = kernels.batchnorm_inference_forward(data, w, b, mean, var, eps, relu)
+    if is_recorded(x, weight, bias):
+        mean, var = arrays.copy(mean), arrays.copy(var)
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
         dx, dweight, dbias = kernels.batchnorm_inference_backward(dy, data, w, mean, var, eps, b if relu else None)
         return dx, dweight, dbias
 
-    return record(kernels.batchnorm_inference_forward(data, w, b, mean, var, eps, relu), pullback, x, weight, bias)
+    return record(y, pullback, x, weight, bias)
 
 
 def _tensors(op: str, x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array) -> tuple[Tensor, Tensor, Tensor]:

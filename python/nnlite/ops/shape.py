@@ -33,6 +33,8 @@ def flatten(x: Tensor | Array, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 
 def _dimension(name: str, value: int, shape: tuple[int, ...]) -> int:
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"flatten: {name} must be an integer, got {value!r:.80}")
     ndim = max(len(shape), 1)
     if not -ndim <= value < ndim:
         raise ValueError(f"flatten: {name} is {value} but x has {len(shape)} dimensions, shape {shape}")

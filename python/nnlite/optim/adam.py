@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from .. import arrays
+from .. import arguments, arrays
 from ..backend import ops
 from ..tensor import Parameter
-from .optimizer import Optimizer, at_least_zero
+from .optimizer import Optimizer
 
 
 class Adam(Optimizer):
@@ -26,23 +26,35 @@ class Adam(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
 
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
+    def check(self, group: dict[str, Any]) -> None:
+        """``lr``, ``weight_decay``, ``eps`` and ``betas``."""
+        super().check(group)
         name = type(self).__name__
-        at_least_zero(name, "eps", group["eps"])
+        arguments.number(f"{name}: eps", group["eps"])
         betas = group["betas"]
-        if len(betas) != 2 or not all(0.0 <= beta < 1.0 for beta in betas):
-            raise ValueError(f"{name}: betas must be two numbers of at least 0 and below 1, got {betas}")
+        if not isinstance(betas, Sequence) or len(betas) != 2:
+            raise TypeError(f"{name}: betas must be two numbers, got {betas!r:.80}")
+        for i, beta in enumerate(betas):
+            arguments.number(f"{name}: betas[{i}]", beta, 0.0, 1.0, below=True)
 
-    def _new_state(self, p: Parameter) -> dict[str, Any]:
+    def new_state(self, p: Parameter) -> dict[str, Any]:
+        """Moments, steps, and the powers of the betas so far."""
         zeros = arrays.zeros_like(p.data)
         return {"step": 0, "exp_avg": zeros, "exp_avg_sq": zeros.copy(), "power1": 1.0, "power2": 1.0}
 
-    def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Steps and powers."""
+        if state["step"] < 0:
+            raise ValueError(f"step must be at least 0, got {state['step']}")
+        for key in ("power1", "power2"):
+            arguments.number(key, state[key], 0.0, 1.0)
+
+    def update(self, group: dict[str, Any], params: list[Parameter]) -> None:
+        """One call of the backend for all that have made the same number of steps."""
         beta1, beta2 = (float(beta) for beta in group["betas"])
         # The corrections depend on how many steps a parameter has made: those that have made the same go into one call.
         together: dict[tuple[float, float], list[tuple[Parameter, dict[str, Any]]]] = {}
-        for p, state in zip(params, self._states(params), strict=True):
+        for p, state in zip(params, self.states(params), strict=True):
             together.setdefault((state["power1"] * beta1, state["power2"] * beta2), []).append((p, state))
         for (power1, power2), same in together.items():
             ops(same[0][0].data).adam_update(

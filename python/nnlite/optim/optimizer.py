@@ -4,29 +4,58 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 
-from .. import arrays, recording
+from .. import arguments, arrays, recording
 from ..arrays import Array, is_array
-from ..tensor import Parameter
+from ..tensor import Parameter, Tensor
 
 
 class Optimizer:
-    """Base of the optimizers.
+    """Base of the optimizers, and of optimizers of one's own.
+
+    Args:
+        params: an iterable of Parameters, or of parameter groups: dicts with ``params`` and the settings that differ.
+        defaults: the settings and their values, for groups that do not have them.
 
     Attributes:
         param_groups: a list of dicts, each with ``params`` and its settings. The settings may be changed between steps.
         state: parameter -> dict of what the optimizer remembers of it.
+
+    A subclass defines :meth:`update`. It extends :meth:`check` for settings other than ``lr`` and ``weight_decay``, and
+    defines :meth:`new_state` (and :meth:`check_state`) if it remembers something of a parameter. Groups, ``step``,
+    ``zero_grad``, ``state_dict``, ``load_state_dict``, saving and captured steps follow from these::
+
+        class SignMomentum(nl.optim.Optimizer):
+            def __init__(self, params, lr=1e-3, beta=0.9):
+                super().__init__(params, {"lr": lr, "beta": beta})
+
+            def check(self, group):
+                super().check(group)
+                nl.arguments.number("SignMomentum: beta", group["beta"], 0, 1, below=True)
+
+            def new_state(self, p):
+                return {"mean": np.zeros_like(p.data)}
+
+            def update(self, group, params):
+                for p, state in zip(params, self.states(params)):
+                    state["mean"] += (1 - group["beta"]) * (p.grad - state["mean"])
+                    p.data -= group["lr"] * np.sign(state["mean"])
+                    self.state[p] = state
     """
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
-        if is_array(params) or isinstance(params, (Parameter, Mapping)):
+        if isinstance(params, Mapping) or not _is_iterable(params):
+            belongs_to_model = hasattr(params, "parameters") or getattr(params, "__name__", "") == "parameters"
+            advice = "; write model.parameters()" if belongs_to_model else ""
             raise TypeError(
-                f"{name}: params must be an iterable of Parameters or of dicts, got {type(params).__name__}"
+                f"{name}: params must be an iterable of Parameters or of dicts, got {arrays.what_is(params)}{advice}"
             )
         groups: list[Any] = list(params)
         if not groups:
@@ -46,25 +75,30 @@ class Optimizer:
         if unknown:
             raise TypeError(f"{name}: unknown settings in a parameter group: {', '.join(unknown)}")
         params = param_group["params"]
+        if not isinstance(params, Parameter) and not _is_iterable(params):
+            raise TypeError(f"{name}: 'params' of a parameter group must be Parameters, got {arrays.what_is(params)}")
         params = [params] if isinstance(params, Parameter) else list(params)
         if not params:
             raise ValueError(f"{name}: a parameter group holds no parameters")
         seen = {id(p) for group in self.param_groups for p in group["params"]}
         for i, p in enumerate(params):
             if not isinstance(p, Parameter):
-                raise TypeError(f"{name}: params[{i}] must be a Parameter, got {type(p).__name__}")
+                raise TypeError(f"{name}: params[{i}] must be a Parameter, got {arrays.what_is(p)}")
             if id(p) in seen:
                 raise ValueError(f"{name}: params[{i}] of shape {p.shape} appears twice")
             seen.add(id(p))
         group = {**self.defaults, **param_group, "params": params}
-        self._check(group)
+        self.check(group)
         self.param_groups.append(group)
 
-    def _check(self, group: dict[str, Any]) -> None:
-        """Raise where a setting makes no sense."""
-        name = type(self).__name__
+    def check(self, group: dict[str, Any]) -> None:
+        """Raise ``TypeError`` or ``ValueError`` where a setting of ``group`` makes no sense; called before each step.
+
+        The base checks ``lr`` and ``weight_decay``, where the group has them: finite numbers of at least 0.
+        """
         for key in ("lr", "weight_decay"):
-            at_least_zero(name, key, group[key])
+            if key in group:
+                arguments.number(f"{type(self).__name__}: {key}", group[key])
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Set every gradient to ``None`` (or to zeros where there is one)."""
@@ -76,7 +110,7 @@ class Optimizer:
         """Update all parameters that have a gradient. If anything is wrong, nothing is changed."""
         work = []
         for group in self.param_groups:
-            self._check(group)
+            self.check(group)
             params = [p for p in group["params"] if p.grad is not None]
             for p in params:
                 _check_gradient(type(self).__name__, p)
@@ -84,27 +118,43 @@ class Optimizer:
                 work.append((group, params))
         for group, params in work:
             start = recording.position()
-            self._update(group, params)
+            for p in params:
+                p._version += 1
+            self.update(group, params)
             if recording.is_active():
                 grads = [p.grad for p in params]
                 recording.on_replay(functools.partial(self._update_again, group, params, grads), start)
 
-    def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
-        raise NotImplementedError
+    def update(self, group: dict[str, Any], params: list[Parameter]) -> None:
+        """Change ``p.data`` of all ``params``, parameters of ``group`` that have a gradient, in place.
+
+        Everything was checked before: settings by :meth:`check`; ``p.data`` is C-contiguous and writable, and
+        ``p.grad`` has its shape and dtype.
+        """
+        raise NotImplementedError(f"{type(self).__name__} does not define update()")
 
     def _update_again(self, group: dict[str, Any], params: list[Parameter], grads: list[Array]) -> None:
         """For the replay of a captured step, whose gradients are where they were when it was recorded."""
-        self._check(group)
+        self.check(group)
         for p, grad in zip(params, grads, strict=True):
             p.grad = grad
-        self._update(group, params)
+        self.update(group, params)
 
-    def _states(self, params: list[Parameter]) -> list[dict[str, Any]]:
-        """What is remembered of each parameter, or the state to start from; the caller stores it after the update."""
-        return [self.state.get(p) or self._new_state(p) for p in params]
+    def states(self, params: list[Parameter]) -> list[dict[str, Any]]:
+        """What is remembered of each parameter, or a new state. :meth:`update` stores it in ``self.state``, last."""
+        return [self.state.get(p) or self.new_state(p) for p in params]
 
-    def _new_state(self, p: Parameter) -> dict[str, Any]:
-        raise NotImplementedError
+    def new_state(self, p: Parameter) -> dict[str, Any]:
+        """What is remembered of ``p`` before its first step: names, and arrays or numbers. Nothing by default.
+
+        :meth:`load_state_dict` accepts these names, with arrays of these shapes and dtypes.
+        """
+        return {}
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise ``ValueError`` where a number in ``state``, which is to be loaded, makes no sense. Names, types, shapes
+        and that numbers are finite were checked before.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """``{"state": {index: ...}, "param_groups": [...]}``, with parameters as indices.
@@ -119,43 +169,63 @@ class Optimizer:
         """Continue from a copy of what :meth:`state_dict` returned.
 
         Raises:
-            ValueError: something does not fit; nothing is changed.
+            ValueError, TypeError: something does not fit, or a number makes no sense; nothing is changed.
         """
-        name = type(self).__name__
+        what = f"{type(self).__name__}: load_state_dict"
+        if not isinstance(state_dict, Mapping) or not {"param_groups", "state"} <= state_dict.keys():
+            advice = "; read the file first" if isinstance(state_dict, (str, os.PathLike)) else ""
+            raise TypeError(
+                f"{what}: state_dict must be what an optimizer's state_dict() returns, a dict with 'state' and "
+                f"'param_groups', got {_shown(state_dict)}{advice}"
+            )
         groups, states = state_dict["param_groups"], state_dict["state"]
+        if not isinstance(groups, (list, tuple)) or not all(_is_saved_group(g) for g in groups):
+            raise TypeError(f"{what}: 'param_groups' must be a list of dicts with a list 'params', got {groups!r:.80}")
+        if not isinstance(states, Mapping) or not all(isinstance(state, Mapping) for state in states.values()):
+            raise TypeError(f"{what}: 'state' must be a dict of dicts, got {states!r:.80}")
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
-            raise ValueError(
-                f"{name}: load_state_dict: groups of {sizes} parameters, but this optimizer has groups of {own}"
-            )
+            raise ValueError(f"{what}: groups of {sizes} parameters, but this optimizer has groups of {own}")
         params = self._parameters()
         loaded: dict[Parameter, dict[str, Any]] = {}
         for i, state in states.items():
-            if not 0 <= i < len(params):
-                raise ValueError(
-                    f"{name}: load_state_dict: state of parameter {i}, but there are {len(params)} parameters"
-                )
-            p = params[i]
-            fresh = self._new_state(p)
-            if state.keys() != fresh.keys():
-                raise ValueError(
-                    f"{name}: load_state_dict: parameter {i} has {sorted(state)}, expected {sorted(fresh)}"
-                )
-            for key, value in state.items():
-                if is_array(fresh[key]) and (value.shape != p.shape or value.dtype != p.dtype):
-                    raise ValueError(
-                        f"{name}: load_state_dict: {key} of parameter {i} is {value.dtype} of shape {value.shape}, "
-                        f"but the parameter is {p.dtype} of shape {p.shape}"
-                    )
-            loaded[p] = {key: arrays.put(arrays.copy(v), p.data) if is_array(v) else v for key, v in state.items()}
+            if not isinstance(i, int) or not 0 <= i < len(params):
+                raise ValueError(f"{what}: state of parameter {i!r}, but there are {len(params)} parameters")
+            self._check_state(f"{what}: parameter {i}", params[i], state)
+            loaded[params[i]] = {
+                key: arrays.put(arrays.copy(v), params[i].data) if is_array(v) else v for key, v in state.items()
+            }
         settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         for new, group in zip(settings, self.param_groups, strict=True):
             if new.keys() | {"params"} != group.keys():
-                raise ValueError(f"{name}: load_state_dict: settings {sorted(new)}, expected {sorted(self.defaults)}")
-            self._check({**group, **new})
+                raise ValueError(f"{what}: settings {sorted(new)}, expected {sorted(self.defaults)}")
+            self.check({**group, **new})
         for new, group in zip(settings, self.param_groups, strict=True):
             group.update(new)
         self.state = loaded
+
+    def _check_state(self, what: str, p: Parameter, state: dict[str, Any]) -> None:
+        fresh = self.new_state(p)
+        if state.keys() != fresh.keys():
+            raise ValueError(f"{what} has {sorted(state)}, expected {sorted(fresh)}")
+        for key, value in state.items():
+            if is_array(fresh[key]):
+                if not is_array(value):
+                    raise ValueError(f"{what}: {key} must be an array, got {_shown(value)}")
+                if value.shape != fresh[key].shape or value.dtype != fresh[key].dtype:
+                    raise ValueError(
+                        f"{what}: {key} is {value.dtype} of shape {value.shape}, "
+                        f"but must be {fresh[key].dtype} of shape {fresh[key].shape}"
+                    )
+            else:
+                kind = Integral if isinstance(fresh[key], Integral) else Real
+                if not isinstance(value, kind) or isinstance(value, bool) or not math.isfinite(value):
+                    integer = "an integer" if kind is Integral else "a finite number"
+                    raise ValueError(f"{what}: {key} must be {integer}, got {_shown(value)}")
+        try:
+            self.check_state(state)
+        except ValueError as error:
+            raise ValueError(f"{what}: {error}") from None
 
     def _parameters(self) -> list[Parameter]:
         return [p for group in self.param_groups for p in group["params"]]
@@ -165,10 +235,19 @@ class Optimizer:
         return f"{type(self).__name__}({'; '.join(groups)})"
 
 
-def at_least_zero(name: str, key: str, value: float) -> None:
-    """Refuse a setting that is negative or not finite."""
-    if not 0.0 <= value < math.inf:
-        raise ValueError(f"{name}: {key} must be a finite number of at least 0, got {value}")
+def _is_iterable(params: object) -> bool:
+    """Whether ``params`` is an iterable that can hold parameters: no model, no array, no tensor, no text."""
+    if is_array(params) or isinstance(params, (Tensor, str)) or hasattr(params, "parameters"):
+        return False
+    return isinstance(params, Iterable)
+
+
+def _is_saved_group(group: object) -> bool:
+    return isinstance(group, Mapping) and isinstance(group.get("params"), (list, tuple))
+
+
+def _shown(value: object) -> str:
+    return f"{value!r:.80}" if isinstance(value, (str, int, float, os.PathLike)) else arrays.what_is(value)
 
 
 def _check_gradient(name: str, p: Parameter) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from .. import arrays
+from .. import arguments, arrays
 from ..backend import ops
 from ..tensor import Parameter
-from .optimizer import Optimizer, at_least_zero
+from .optimizer import Optimizer
 
 
 class SGD(Optimizer):
@@ -24,18 +24,21 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "nesterov": nesterov})
 
-    def _check(self, group: dict[str, Any]) -> None:
-        super()._check(group)
-        at_least_zero("SGD", "momentum", group["momentum"])
-        if group["nesterov"] and group["momentum"] == 0:
+    def check(self, group: dict[str, Any]) -> None:
+        """``lr``, ``weight_decay``, ``momentum`` and ``nesterov``."""
+        super().check(group)
+        arguments.number("SGD: momentum", group["momentum"])
+        if arguments.flag("SGD: nesterov", group["nesterov"]) and group["momentum"] == 0:
             raise ValueError("SGD: nesterov needs a momentum above 0")
 
-    def _new_state(self, p: Parameter) -> dict[str, Any]:
+    def new_state(self, p: Parameter) -> dict[str, Any]:
+        """The momentum; only a step with momentum stores it."""
         return {"momentum_buffer": arrays.zeros_like(p.data)}
 
-    def _update(self, group: dict[str, Any], params: list[Parameter]) -> None:
+    def update(self, group: dict[str, Any], params: list[Parameter]) -> None:
+        """One call of the backend."""
         momentum = float(group["momentum"])
-        states = self._states(params) if momentum else []
+        states = self.states(params) if momentum else []
         ops(params[0].data).sgd_update(
             [p.data for p in params],
             [p.grad for p in params],

@@ -1,10 +1,11 @@
-"""Checks of layers' arguments, with messages that name layer and argument."""
+"""Checks of hyperparameters: of layers, optimizers and commands. Messages name layer and argument (``what``)."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -48,14 +49,32 @@ def window(layer: str, kernel_size: Pair, stride: Pair | None, padding: Pair) ->
     return kernel, steps, pads
 
 
-def number(what: str, value: float, least: float, most: float = math.inf) -> float:
-    """``value`` if it is a finite number between ``least`` and ``most``."""
-    if isinstance(value, (bool, str)) or not hasattr(value, "__float__"):
-        raise TypeError(f"{what} must be a number, got {value!r}")
-    if not least <= value <= most or value == math.inf:
-        bounds = f"at least {least:g}" if most == math.inf else f"between {least:g} and {most:g}"
+def number(
+    what: str, value: Any, least: float = 0.0, most: float = math.inf, *, above: bool = False, below: bool = False
+) -> float:
+    """``value`` as a float if it is a finite number between ``least`` and ``most``, without the least number itself
+    (``above``) or the most (``below``).
+    """
+    if type(value) is not float:  # the usual case, in every step
+        scalar = isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype.kind in "fiu"
+        if not (isinstance(value, Real) or scalar) or isinstance(value, bool):
+            raise TypeError(f"{what} must be a number, got {value!r:.80}")
+    x = float(value)
+    if not (least < x if above else least <= x) or not (x < most if below or most == math.inf else x <= most):
+        if most == math.inf:
+            bounds = f"a finite number {'above' if above else 'of at least'} {least:g}"
+        else:
+            bounds = f"between {least:g} and {most:g}" + (f", without {least:g}" if above else "")
+            bounds += f", without {most:g}" if below else ""
         raise ValueError(f"{what} must be {bounds}, got {value}")
-    return float(value)
+    return x
+
+
+def flag(what: str, value: Any) -> bool:
+    """``value`` if it is true or false."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} must be True or False, got {value!r:.80}")
+    return bool(value)
 
 
 def reduction(layer: str, reduction: str) -> str:
