@@ -171,30 +171,179 @@ def _umask():
     return mask
 
 
-# ---- optimizers
+def test_a_link_is_written_through_and_mode_is_kept(tmp_path):
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.write_bytes(b"old")
+    real.chmod(0o600)
+    link.symlink_to("real")
+    files.write_file(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert real.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("cls", [optim.SGD, optim.AdamW])
-def test_checkpoint(tmp_path, cls):
-    params = [nn.Parameter(np.ones((2, 2))), nn.Parameter(np.ones(3, np.float32))]
-    optimizer = cls(params, lr=0.1)
-    params[1].grad = np.full(3, 0.3, np.float32)
-    for _ in range(3):
-        optimizer.step()
-    path = tmp_path / "optimizer.safetensors"
-    files.save_checkpoint(path, optimizer.state_dict())
-    loaded = files.load_checkpoint(path)
-    other = cls(params, lr=9.0)
-    other.load_state_dict(loaded)
-    assert other.param_groups[0]["lr"] == 0.1
-    assert other.state.keys() == optimizer.state.keys()
-    for p, state in optimizer.state.items():
-        for key, value in state.items():
-            assert np.array_equal(other.state[p][key], value)
-            assert type(other.state[p][key]) is type(value)
-    nl.save({"a": np.zeros(1)}, path)
+def test_what_must_not_be_replaced_is_refused(tmp_path):
+    fixed = tmp_path / "fixed"
+    fixed.write_bytes(b"old")
+    fixed.chmod(0o444)
+    with pytest.raises(PermissionError, match="read-only"):
+        nl.save({"a": np.ones(1)}, fixed)
+    assert fixed.read_bytes() == b"old"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (pipe, "/dev/null", tmp_path):
+        with pytest.raises(OSError, match="no regular file"):
+            nl.save({"a": np.ones(1)}, path)
+    for read in (nl.load, files.load_metadata):
+        with pytest.raises(OSError, match="no regular file"):
+            read(pipe)
+        with pytest.raises(OSError, match="directory"):
+            read(tmp_path)
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path / "none")
+    assert sorted(os.listdir(tmp_path)) == ["fixed", "pipe"]
+
+
+def test_long_names_and_bytes(tmp_path):
+    path = tmp_path / ("n" * 255)
+    nl.save({"a": np.ones(2)}, path)
+    assert nl.load(os.fsencode(path))["a"].tolist() == [1, 1]
+    nl.save({"a": np.zeros(2)}, os.fsencode(path))
+    assert nl.load(path)["a"].tolist() == [0, 0]
+
+
+def test_a_name_of_the_format_is_refused_and_the_old_file_stays(tmp_path):
+    path = tmp_path / "w"
+    nl.save({"a": np.ones(2)}, path)
+    with pytest.raises(ValueError, match="'__metadata__'"):
+        nl.save({"__metadata__": np.ones(2)}, path)
+    assert nl.load(path)["a"].tolist() == [1, 1]
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path):
+    script = (
+        "import os, sys; from nnlite import files\n"
+        "os.replace = lambda *a: os.kill(os.getpid(), 9)\n"
+        "files.write_file(sys.argv[1], b'half')\n"
+    )
+    path = tmp_path / "f"
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    (orphan,) = os.listdir(tmp_path)
+    assert orphan.endswith(".tmp")
+    files.write_file(tmp_path / "other", b"x")
+    assert len(os.listdir(tmp_path)) == 2  # another file's is left alone
+    files.write_file(path, b"new")
+    assert sorted(os.listdir(tmp_path)) == ["f", "other"]
+
+
+def raw_file(path, header):
+    text = json.dumps(header).encode() if isinstance(header, dict) else header
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(8))
+
+
+def test_types_that_numpy_has_not(tmp_path):
+    path = tmp_path / "w"
+    for dtype, size in (("BF16", 4), ("F8_E4M3", 8), ("F8_E5M2", 8)):
+        raw_file(path, {"x": {"dtype": dtype, "shape": [size], "data_offsets": [0, 8]}})
+        with pytest.raises(ValueError, match=f"{dtype}, which NumPy has not"):
+            nl.load(path)
+
+
+@pytest.mark.parametrize("text", ["[", "[" * 100_000, '{"a": NaN', "[1]", "\ud800", "7"])
+def test_damaged_metadata_is_one_kind_of_error(tmp_path, text):
+    path = tmp_path / "w"
+    raw_file(path, {"__metadata__": {"nnlite": text}, "x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}})
+    for read in (files.load_metadata, files.load_optimizer):
+        with pytest.raises(ValueError, match=r"load(_metadata)?: .*/w"):
+            read(path)
+
+
+# ---- checkpoints
+
+
+def trained(cls, seed):
+    nl.manual_seed(seed)
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    optimizer = cls(model.parameters(), lr=0.1)
+    step(model, optimizer)
+    return model, optimizer
+
+
+def step(model, optimizer):
+    optimizer.zero_grad()
+    model(np.arange(12, dtype=np.float32).reshape(4, 3) / 7).sum().backward()
+    optimizer.step()
+
+
+@pytest.mark.parametrize("cls", [optim.SGD, optim.Adam, optim.AdamW])
+def test_a_checkpoint_goes_on_where_it_was_saved(tmp_path, cls):
+    path = tmp_path / "c"
+    model, optimizer = trained(cls, 1)
+    nl.save_checkpoint(path, model, optimizer, {"epoch": 3, "notes": ["x"]})
+    other, its_optimizer = trained(cls, 2)
+    assert nl.load_checkpoint(path, other, its_optimizer) == {"epoch": 3, "notes": ["x"]}
+    for _ in range(2):
+        step(model, optimizer)
+        step(other, its_optimizer)
+    assert files.weights_sha256(other.state_dict()) == files.weights_sha256(model.state_dict())
+    assert nl.load_checkpoint(path, other) == {"epoch": 3, "notes": ["x"]}
+
+
+def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path):
+    path = tmp_path / "c"
+    model, optimizer = trained(optim.Adam, 1)
+    before = files.weights_sha256(model.state_dict())
+    moments = [x["exp_avg"].copy() for x in optimizer.state.values()]
+    bigger = nn.Linear(3, 5)
+    nl.save_checkpoint(path, bigger)
+    with pytest.raises(ValueError, match="was saved without an optimizer"):
+        nl.load_checkpoint(path, model, optimizer)
+    with pytest.raises(ValueError, match="missing key"):
+        nl.load_checkpoint(path, model)
+    other, its_optimizer = trained(optim.Adam, 2)
+    state = {f"model.{k}": x for k, x in other.state_dict().items() if k != "2.bias"}
+    rest = files._without_arrays(its_optimizer.state_dict(), state)
+    nl.save(state, path, {"checkpoint": {"optimizer": rest, "metadata": {}}})
+    with pytest.raises(ValueError, match=r"missing key '2\.bias'"):  # the optimizer fits, the model does not
+        nl.load_checkpoint(path, model, optimizer)
+    assert files.weights_sha256(model.state_dict()) == before
+    assert all(np.array_equal(x["exp_avg"], m) for x, m in zip(optimizer.state.values(), moments, strict=True))
+    nl.save({"a": np.ones(1)}, path)
+    with pytest.raises(ValueError, match=r"holds no checkpoint of a model; for its arrays use nl\.load"):
+        nl.load_checkpoint(path, model)
+
+
+@pytest.mark.parametrize("damage", [{"param_groups": 3, "state": {}}, {"param_groups": []}, {"state": []}, 7, {}])
+def test_damaged_optimizer_states_are_refused(tmp_path, damage):
+    path = tmp_path / "c"
+    model, optimizer = trained(optim.Adam, 1)
+    state = {f"model.{k}": x for k, x in model.state_dict().items()}
+    nl.save(state, path, {"checkpoint": {"optimizer": damage, "metadata": {}}})
+    with pytest.raises(ValueError, match=r"optimizer|groups"):
+        nl.load_checkpoint(path, model, optimizer)
+
+
+def test_optimizer_files_of_earlier_versions(tmp_path):
+    """The layouts that an interrupted run and files.save_checkpoint wrote."""
+    model, optimizer = trained(optim.Adam, 1)
+    content = optimizer.state_dict()
+    arrays = {f"{i}.{k}": v for i, e in content["state"].items() for k, v in e.items() if isinstance(v, np.ndarray)}
+    plain = {i: {k: v for k, v in e.items() if not isinstance(v, np.ndarray)} for i, e in content["state"].items()}
+    numbers = {f"{i}.{k}": v for i, e in plain.items() for k, v in e.items()}
+    for metadata in (
+        {"numbers": numbers, "param_groups": content["param_groups"]},
+        {"state": {str(i): e for i, e in plain.items()}, "param_groups": content["param_groups"]},
+    ):
+        nl.save(arrays, tmp_path / "o", metadata)
+        other = optim.Adam(model.parameters(), lr=9.0)
+        other.load_state_dict(files.load_optimizer(tmp_path / "o"))
+        assert other.param_groups[0]["lr"] == 0.1
+        for p, state in optimizer.state.items():
+            for key, value in state.items():
+                assert np.array_equal(other.state[p][key], value)
+    nl.save({"a": np.zeros(1)}, tmp_path / "o")
     with pytest.raises(ValueError, match="holds no optimizer's state"):
-        files.load_checkpoint(path)
+        files.load_optimizer(tmp_path / "o")
 
 
 # ---- hashes

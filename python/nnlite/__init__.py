@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from . import arguments, init, nn, ops, optim, random
 from .backend import backend, get_num_threads, set_num_threads
 from .backend import name as get_backend
-from .files import load, save
+from .files import load, load_checkpoint, save, save_checkpoint
 from .function import function
 from .gradcheck import gradcheck, numerical_gradient
 from .random import manual_seed
@@ -48,6 +48,7 @@ __all__ = [
     "init",
     "kernels",
     "load",
+    "load_checkpoint",
     "load_program",
     "manual_seed",
     "nn",
@@ -59,6 +60,7 @@ __all__ = [
     "random",
     "record",
     "save",
+    "save_checkpoint",
     "set_num_threads",
     "shapes",
     "summary",
