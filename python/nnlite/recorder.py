@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType, TracebackType
 from typing import Any
 
@@ -69,6 +70,25 @@ class interception:  # noqa: N801 (a context)
     def __exit__(self, *exception: object) -> None:
         self.tell = None
         set_recorder(self._previous)
+
+
+@contextlib.contextmanager
+def describing() -> Iterator[None]:
+    """In the block, every op of the calling thread describes its results: it is that of :mod:`nnlite.shapes`."""
+    from . import shapes
+
+    thread, outer = threading.get_ident(), recorder()
+
+    def around(module: ModuleType) -> ModuleType:
+        if threading.get_ident() == thread:
+            return shapes
+        return module if outer is None else outer(module)
+
+    set_recorder(around)
+    try:
+        yield
+    finally:
+        set_recorder(outer)
 
 
 class record(observe.Observer):  # noqa: N801 (a function in use)

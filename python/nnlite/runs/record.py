@@ -103,12 +103,14 @@ def start_script(
     epochs: int,
     batch_size: int,
     seed: int | None,
+    drop_last: bool,
 ) -> Run:
     """The folder of a :class:`Trainer`'s fit, with the calling script, its local modules, git's commit and diff."""
     hyperparameters = {
         "loss": _described(trainer.loss),
         "epochs": int(epochs),
         "batch_size": int(batch_size),
+        "drop_last": drop_last,
         "optimizer": {"name": type(trainer.optimizer).__name__, "description": _described(trainer.optimizer)},
     }
     manifest = _manifest("script", list(sys.orig_argv), seed, hyperparameters)

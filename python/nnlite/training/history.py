@@ -57,4 +57,4 @@ class Callback:
         """An epoch is complete."""
 
     def at_end(self, status: str, model: nn.Module, optimizer: optim.Optimizer) -> None:
-        """The fit is over: ``finished``, ``interrupted``, or ``stopped: <why>``."""
+        """The fit is over: ``finished``, ``interrupted``, ``stopped: <why>`` or ``failed: <error> (<file>:<line>)``."""

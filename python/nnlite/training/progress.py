@@ -18,6 +18,8 @@ class Bar:
 
             columns, lines = shutil.get_terminal_size()  # some terminals say 0 x 0, which tqdm would believe
             form = "{desc} |{bar:10}| {percentage:3.0f}% {elapsed}{postfix}"
+            if 0 < columns < 80:  # rather no bar than no accuracy
+                form = "{desc} {percentage:3.0f}%{postfix}"
             self._bar = tqdm(total=steps, desc=name, bar_format=form, ncols=columns, nrows=lines)
 
     def __enter__(self) -> Bar:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 import os
@@ -10,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from .. import arrays, nn, optim, random
+from .. import arguments, arrays, nn, optim, random
 from ..arrays import Array
 from ..backend import device_module
 from ..nn.module import get_buffers, set_buffers
 from ..tape import no_grad
 from ..tensor import Tensor
+from . import checks
 from .history import Callback, History, Row, hashes
 from .interrupt import CtrlC
 from .progress import Bar, figures
@@ -30,7 +32,7 @@ class Trainer:
     Args:
         model: maps a batch ``(N, …)`` to outputs.
         loss: maps outputs and targets to a mean loss, e.g. ``nn.CrossEntropyLoss()``.
-        optimizer: updates the model's parameters.
+        optimizer: updates the model's parameters (and the loss's, if it has any).
         progress: show progress on stderr: a bar per epoch on a terminal, a line per epoch elsewhere.
     """
 
@@ -42,6 +44,7 @@ class Trainer:
         *,
         progress: bool = True,
     ) -> None:
+        checks.check_parts(model, loss, optimizer)
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
@@ -57,6 +60,7 @@ class Trainer:
         epochs: int = 1,
         batch_size: int = 64,
         seed: int | None = None,
+        drop_last: bool = False,
         out: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train for ``epochs`` epochs; see docs/numerics.md, section 12, for the order of the batches.
@@ -65,9 +69,9 @@ class Trainer:
         weights were drawn before, when it was made. With ``out`` a run folder is written there after each epoch, with
         copies of the calling script and of its local modules.
 
-        Ctrl-C ends the fit with ``KeyboardInterrupt``. The step that it interrupts leaves parameters, optimizer state,
-        running statistics and generator as they were before it, and with ``out`` they are saved. ``trainer.history``
-        has the completed epochs.
+        Afterwards the model is in evaluation mode, ready for :meth:`predict`. Ctrl-C ends the fit with
+        ``KeyboardInterrupt``. The step that it interrupts leaves parameters, optimizer state, running statistics and
+        generator as they were before it, and with ``out`` they are saved. ``trainer.history`` has the completed epochs.
 
         Args:
             x: inputs ``(N, …)``, float32 or float64 like the model.
@@ -76,39 +80,80 @@ class Trainer:
             epochs: passes over the data, at least 1.
             batch_size: samples per step; the last batch of an epoch may be smaller.
             seed: from 0 to 2^64 - 1.
+            drop_last: leave a smaller last batch out: a batch normalisation refuses one of a single sample.
             out: a folder without a run in it; made if missing.
 
         Returns:
             The history: a list with one dictionary per epoch.
 
         Raises:
-            TypeError, ValueError: wrong arguments; nothing was changed.
+            TypeError, ValueError: wrong arguments: found before the first step, with nothing changed. All labels, the
+                whole data and the sizes of all batches are looked at (the model is called on descriptions of batches);
+                only a model that computes with NumPy itself may find something later. Then, as after any other error,
+                everything is as after the last whole step.
             FloatingPointError: the loss became infinite or NaN. Everything is put back to the end of the last good
                 epoch.
         """
-        self.check(x, t, validation, epochs, batch_size, seed)
+        self.check(x, t, validation, epochs, batch_size, seed, drop_last)
         if out is None:
-            return self.run(x, t, validation, epochs, batch_size, seed, Callback())
+            return self.run(x, t, validation, epochs, batch_size, seed, Callback(), drop_last)
         from ..runs.record import start_script
 
-        run = start_script(out, self, x, t, validation, epochs, batch_size, seed)
-        return self.run(x, t, validation, epochs, batch_size, seed, run)
+        run = start_script(out, self, x, t, validation, epochs, batch_size, seed, drop_last)
+        return self.run(x, t, validation, epochs, batch_size, seed, run, drop_last)
 
-    @staticmethod
-    def check(x: Array, t: Array, validation: Pair | None, epochs: int, batch_size: int, seed: int | None) -> None:
-        """Refuse arguments that :meth:`fit` cannot use."""
+    def predict(self, x: Array, batch_size: int = 256) -> Array:
+        """The model's outputs for ``x``, in evaluation mode and without gradients; its mode is as before afterwards.
+
+        Args:
+            x: inputs ``(N, …)``.
+            batch_size: samples per call of the model; it changes no bit.
+
+        Returns:
+            outputs ``(N, …)``, an array in host memory.
+        """
+        return predict(self.model, x, batch_size)
+
+    def check(
+        self,
+        x: Array,
+        t: Array,
+        validation: Pair | None,
+        epochs: int,
+        batch_size: int,
+        seed: int | None,
+        drop_last: bool = False,
+    ) -> None:
+        """Refuse what :meth:`fit` cannot use, as far as it can be known before the first step."""
         if seed is not None:
             random.Generator(seed)
         for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-            if isinstance(value, bool) or not isinstance(value, int | np.integer):
-                raise TypeError(f"fit: {name} must be an integer, got {type(value).__name__}")
-            if value < 1:
-                raise ValueError(f"fit: {name} must be at least 1, got {value}")
-        _check_pair("x", x, "t", t)
+            arguments.size(f"fit: {name}", value)
+        if not isinstance(drop_last, bool):
+            raise TypeError(f"fit: drop_last must be a bool, got {drop_last!r}")
+        checks.check_belongs(self.model, self.loss, self.optimizer)
+        checks.check_data("x", x, "t", t, self.loss)
         if validation is not None:
             if not isinstance(validation, tuple | list) or len(validation) != 2:
                 raise TypeError("fit: validation must be a pair (x, t)")
-            _check_pair("validation[0]", validation[0], "validation[1]", validation[1])
+            checks.check_data("validation[0]", validation[0], "validation[1]", validation[1], self.loss)
+        if drop_last and len(x) < batch_size:
+            raise ValueError(f"fit: drop_last leaves no batch of {batch_size}, as x has {len(x)} samples")
+        self._check_fit(x, t, validation, batch_size, drop_last)
+
+    def _check_fit(self, x: Array, t: Array, validation: Pair | None, batch_size: int, drop_last: bool) -> None:
+        """Whether the model takes the data, in batches of these sizes, and knows their labels."""
+        first = next(self.model.parameters(), None)
+        if first is None or first.device != "cpu":
+            return
+        sizes = [min(batch_size, len(x))]
+        if len(x) % batch_size and not drop_last and len(x) > batch_size:
+            sizes.append(len(x) % batch_size)
+        outputs = checks.rehearse(self.model, self.loss, x, t, sizes)
+        if outputs is not None and len(outputs) == 2 and isinstance(self.loss, nn.CrossEntropyLoss):
+            checks.check_labels("t", t, outputs[1])
+            if validation is not None:
+                checks.check_labels("validation[1]", validation[1], outputs[1])
 
     def run(
         self,
@@ -119,6 +164,7 @@ class Trainer:
         batch_size: int,
         seed: int | None,
         callback: Callback,
+        drop_last: bool = False,
     ) -> History:
         """The loop of :meth:`fit`, with checked arguments; ``callback`` is told how it goes."""
         model, optimizer = self.model, self.optimizer
@@ -136,7 +182,7 @@ class Trainer:
             good = self._snapshot()
             try:
                 for epoch in range(1, epochs + 1):
-                    row = self._epoch(x, t, validation, epoch, epochs, batch_size, ctrl_c)
+                    row = self._epoch(x, t, validation, epoch, epochs, batch_size, drop_last, ctrl_c)
                     self.history.append(row)
                     callback.after_epoch(row, model)
                     good = self._snapshot()
@@ -146,28 +192,41 @@ class Trainer:
                 advised = FloatingPointError(f"{error}; {_ADVICE}")
                 callback.at_end(f"stopped: {advised}", model, optimizer)
                 raise advised from None
-            except ValueError:
-                if on_device:  # found by a kernel some steps ago
-                    self._restore(good)
-                raise
             except KeyboardInterrupt:
                 if on_device:
                     self._settle_interrupted(x, good)
                 callback.at_end("interrupted", model, optimizer)
                 raise
+            except BaseException as error:
+                if on_device and isinstance(error, ValueError):  # found by a kernel some steps ago
+                    self._restore(good)
+                status = f"failed: {type(error).__name__}: {str(error)[:800]} ({checks.place_of(error)})"
+                with contextlib.suppress(OSError):  # the error itself may be that of a full disk
+                    callback.at_end(status, model, optimizer)
+                raise
             finally:
                 model.train(was_training)
+        model.eval()
         return self.history
 
     def _epoch(
-        self, x: Array, t: Array, validation: Pair | None, epoch: int, epochs: int, batch_size: int, ctrl_c: CtrlC
+        self,
+        x: Array,
+        t: Array,
+        validation: Pair | None,
+        epoch: int,
+        epochs: int,
+        batch_size: int,
+        drop_last: bool,
+        ctrl_c: CtrlC,
     ) -> Row:
         model = self.model
         model.train()
         order = random.permutation(len(x), stream=random.SHUFFLING, like=x)
         sums = _Sums()
-        with Bar(f"epoch {epoch}/{epochs}", -(-len(x) // batch_size), self.progress) as bar:
-            for start in range(0, len(x), batch_size):
+        starts = range(0, len(x) - batch_size + 1 if drop_last else len(x), batch_size)
+        with Bar(f"epoch {epoch}/{epochs}", len(starts), self.progress) as bar:
+            for start in starts:
                 index = order[start : start + batch_size]
                 loss, correct = self._step(x, t, index, f"epoch {epoch}", start // batch_size + 1, ctrl_c)
                 sums.add(loss, correct, len(index))
@@ -273,6 +332,29 @@ class Trainer:
         random.set_state(generator)
 
 
+def predict(model: nn.Module, x: Array, batch_size: int = 256) -> Array:
+    """What :meth:`Trainer.predict` returns, of any model."""
+    arguments.size("predict: batch_size", batch_size)
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"predict: x must be a numpy.ndarray, got {arrays.what_is(x)}")
+    if x.ndim == 0 or not len(x):
+        raise ValueError(f"predict: x must hold at least one sample, got shape {x.shape}")
+    first = next(model.parameters(), None)
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        model.eval()
+        with no_grad():
+            parts = []
+            for start in range(0, len(x), batch_size):
+                xs = x[start : start + batch_size]
+                y = model(xs if first is None else arrays.put(xs, first.data))
+                parts.append(arrays.to_numpy(y.data if isinstance(y, Tensor) else y))
+    finally:
+        for module, training in modes:
+            module.training = training
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
 class _Sums:
     """Loss and right answers of the batches so far. Those of a device are asked for at :meth:`settle`, which waits."""
 
@@ -307,15 +389,3 @@ class _Sums:
     def figures(self) -> str:
         """For the progress bar; empty while the numbers are on a device."""
         return figures(self.loss, self.accuracy) if self._done else ""
-
-
-def _check_pair(x_name: str, x: object, t_name: str, t: object) -> None:
-    for name, value in ((x_name, x), (t_name, t)):
-        if not isinstance(value, np.ndarray):
-            raise TypeError(f"fit: {name} must be a numpy.ndarray, got {type(value).__name__}")
-        if value.ndim == 0 or (len(value) == 0 and x_name == "x"):
-            raise ValueError(f"fit: {name} must hold at least one sample, got shape {value.shape}")
-    assert isinstance(x, np.ndarray)
-    assert isinstance(t, np.ndarray)
-    if len(x) != len(t):
-        raise ValueError(f"fit: {x_name} has {len(x)} samples but {t_name} has {len(t)}")
