@@ -380,3 +380,20 @@ def test_a_backward_put_in_from_outside_is_called(book: Path) -> None:
     layers.Affine.backward = lambda self, dout: (called.append("class"), original(self, dout))[1]
     nets.MultiLayerNet(4, [3], 2).gradient(x, t)
     assert called == ["object", "class", "class"]
+
+
+@pytest.mark.parametrize("name", ["MultiLayerNet", "MultiLayerNetExtend"])
+def test_a_loss_put_in_from_outside_is_called(book: Path, name: str) -> None:
+    module = import_module({"MultiLayerNet": "common.multi_layer_net"}.get(name, "common.multi_layer_net_extend"))
+    x, t = np.ones((2, 4)), np.array([0, 1])
+    called = []
+    net = getattr(module, name)(4, [3], 2, weight_decay_lambda=0.5)
+    net.gradient(x, t)
+    assert net.last_layer.loss == net.last_layer.forward(net.predict(x), t)  # left as the loss leaves it
+    own = net.loss
+    net.loss = lambda *a, **k: (called.append("object"), own(*a, **k))[1]
+    net.gradient(x, t)
+    original = type(net).loss
+    type(net).loss = lambda self, *a, **k: (called.append("class"), original(self, *a, **k))[1]
+    getattr(module, name)(4, [3], 2).gradient(x, t)
+    assert called == ["object", "class"]
