@@ -21,7 +21,7 @@ import nnlite as nl
 from nnlite.backend import available
 
 from . import harness, memory, report, roofline
-from .worker import environment
+from .worker import cases, environment
 
 Row = dict[str, Any]
 
@@ -61,9 +61,9 @@ class Worker:
         return answer
 
     def close(self) -> None:
-        """End the process."""
-        self._process.kill()
-        self._process.wait()
+        """End the process, and close the pipes to it."""
+        with self._process:
+            self._process.kill()
 
 
 def output(*command: str) -> str:
@@ -132,15 +132,29 @@ def main() -> int:
     if options.tiny is False and "NNLITE_DATA_DIR" not in os.environ:
         print("adam_update after 6,000 MNIST steps is left out: NNLITE_DATA_DIR is not set")
     threads = [int(n) for n in options.threads.split(",")]
+    backends = options.backend.split(",")
+    _check(options.op, backends)
     with tempfile.TemporaryDirectory() as scratch:
         settings = {
             "ops": options.op,
             "only": options.only,
             "tiny": options.tiny,
-            "backends": options.backend.split(","),
+            "backends": backends,
             "scratch": scratch,
         }
         return _run(options, settings, threads, peers)
+
+
+def _check(ops: list[str], backends: list[str]) -> None:
+    """Raises ``SystemExit`` with a sentence where a name is that of no op, or of no backend of this machine."""
+    here = [name for name in available() if name != "reference"]
+    for backend in backends:
+        if backend not in here:
+            raise SystemExit(f"bench: --backend {backend}: this machine has {', '.join(here)}")
+    for op in ops:
+        if next(cases([op], True), None) is None:
+            known = sorted({case.op for case in cases([], True)})
+            raise SystemExit(f"bench: {op}: no such op; there are {', '.join(known)}")
 
 
 def _start(settings: dict[str, Any], threads: list[int], peers: list[str]) -> Iterator[Worker]:
@@ -187,6 +201,8 @@ def _run(options: argparse.Namespace, settings: dict[str, Any], threads: list[in
     print(f"{len(rows)} cases in {(time.monotonic() - begin) / 60:.1f} minutes")
     for text in wrong:
         print(f"WRONG: {text}")
+    if not rows and not wrong:
+        raise SystemExit(f"bench: no case has {settings['only']!r} in its label")
     if options.json:
         result = {"machine": machine(), "notes": notes, "rounds": options.rounds, "peaks": peaks}
         result |= {"bandwidths": bandwidths, "wrong": wrong, "rows": rows}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .harness import median, spread
-from .report import Result, Row, geometric_mean, merge, table, time_text
+from .tables import Result, Row, geometric_mean, merge, table, time_text
 
 LARGE_CONVOLUTION = 5e9  # operations
 GIGABYTE = 1e9

@@ -1,7 +1,7 @@
 """What the compiler makes of the CUDA kernels on sm_90: registers, shared memory, occupancy, loops, widths of loads.
 
-``python -m bench.gpu_resources`` needs nvcc, c++ and nvdisasm, but no GPU. It writes a file in bench/results and, from
-it, a table of bench/RESULTS.md.
+``python -m bench.gpu_resources`` needs nvcc, c++ and nvdisasm, but no GPU. It writes a file in bench/results;
+``python -m bench --report`` writes the table.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from . import report
+from .tables import Result, Row, table
 
 ROOT = Path(__file__).parent.parent
 KERNELS = sorted((ROOT / "cuda" / "ops").glob("*.cu"))
 NVCC = shutil.which("nvcc")
-Row = dict[str, Any]
 
 # Threads of a block, of kernels without launch bounds.
 THREADS = defaultdict(lambda: 256, rows_by_lanes=128, chunks_of_columns=512, finite=1)
@@ -296,7 +295,7 @@ def _size(kernel: str) -> int:
     return int(tile[1]) * int(tile[2]) if tile else 0
 
 
-def section(result: report.Result) -> str:
+def section(result: Result) -> str:
     """The section of bench/RESULTS.md: products one by one, other kernels with all their variants in one line."""
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for row in sorted(result["kernels"], key=lambda row: -_size(row["kernel"])):
@@ -328,7 +327,7 @@ def section(result: report.Result) -> str:
         f"nvcc {result['nvcc']}, sm_90; {result['date']}, commit {result['commit']}. {len(result['kernels'])} kernels"
     )
     text += f"; outside registers: {', '.join(spilled) or 'none'}."
-    return f"{text}\n\n{report.table(columns, lines)}"
+    return f"{text}\n\n{table(columns, lines)}"
 
 
 def main() -> int:
@@ -350,7 +349,8 @@ def main() -> int:
     kernels = ",\n".join(f"  {json.dumps(row)}" for source in KERNELS for row in done[source])
     path = ROOT / "bench" / "results" / f"{date}-sm90-resources.json"
     path.write_text(f'{json.dumps(result)[:-1]}, "kernels": [\n{kernels}\n]}}\n')
-    return report.write([path])
+    print(f"{path}: written")
+    return 0
 
 
 if __name__ == "__main__":

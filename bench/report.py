@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from . import gpu_report, gpu_resources
 from .harness import median, spread
+from .tables import Result, Row, geometric_mean, merge, table, time_text
 
 HERE = Path(__file__).parent
-Row = dict[str, Any]
-Result = dict[str, Any]
 Measure = Callable[[Row, str], float | None]
 
 
@@ -34,11 +34,6 @@ def versus(row: Row, name: str) -> dict[str, tuple[float, str]]:
         if not kind.startswith("cpu_") and threads_of(other) <= threads_of(name):
             best[kind] = min(best.get(kind, (np.inf, "")), (median(values) / ours, variant))
     return best
-
-
-def geometric_mean(values: Iterable[float]) -> float:
-    """Geometric mean."""
-    return float(np.exp(np.mean(np.log(list(values)))))
 
 
 def _rows(result: Result, name: str) -> list[Row]:
@@ -63,11 +58,6 @@ def _ratio(row: Row, name: str, kinds: Iterable[str]) -> float | None:
 
 def _text(value: float | None, form: str = ".2f") -> str:
     return "" if value is None else format(value, form)
-
-
-def time_text(seconds: float) -> str:
-    """In a unit that suits."""
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"
 
 
 def _origin(rows: Iterable[Row]) -> str:
@@ -101,13 +91,6 @@ def _rates(runs: list[Result], kind: str, form: Callable[[Any], str], unit: str,
     names = dict.fromkeys(name for run in runs for name in run[kind])
     ends = {name: _ends([run[kind][name] for run in runs if name in run[kind]], " to ", form) for name in names}
     return ", ".join(f"{prefix}{name} {text} {unit}" for name, text in ends.items())
-
-
-def table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
-    """In Markdown."""
-    head = list(columns)
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def cases_table(result: Result) -> str:
@@ -327,28 +310,11 @@ def targets_table(result: Result) -> str:
     return f"{_origin(result['rows'])}\n\n{met} of {len(lines)} are met.\n\n{text}"
 
 
-def merge(results: list[Result]) -> list[Result]:
-    """Runs of the same machine and backends as one; a later run's rows replace those of an earlier one.
-
-    Each row tells its ``run``.
-    """
-    merged: dict[tuple[str, ...], Result] = {}
-    for result in sorted(results, key=lambda result: result["machine"]["date"]):
-        backends = {name.split()[0] for row in result["rows"] for name in row["seconds"] if name.startswith("cpu_")}
-        machine = result["machine"].get("gpu", result["machine"]["cpu"])
-        into = merged.setdefault((machine, *sorted(backends)), {"runs": [], "rows": {}})
-        into["runs"].append(result)
-        into["rows"] |= {(row["op"], row["label"]): {**row, "run": result} for row in result["rows"]}
-    return [{**result, "rows": list(result["rows"].values())} for result in merged.values()]
-
-
 def write(files: list[Path]) -> int:
     """Rewrite what stands between the markers, from the given files.
 
     If none is given: from all in bench/results; a newer figure takes an older one's place.
     """
-    from . import gpu_report, gpu_resources  # which use this module
-
     loaded = [json.loads(file.read_text()) for file in files or (HERE / "results").glob("*.json")]
     if not loaded:
         print("bench: no JSON file given and none in bench/results")
@@ -373,10 +339,10 @@ def write(files: list[Path]) -> int:
         }
     for path in (HERE.parent / "README.md", HERE.parent / "docs" / "dropin.md", HERE / "RESULTS.md"):
         before = text = path.read_text() if path.exists() else ""
-        for name, table in tables.items():
+        for name, content in tables.items():
             begin, end = f"<!-- bench:{name} begin -->", f"<!-- bench:{name} end -->"
             if begin in text and end in text:
-                text = f"{text.split(begin)[0]}{begin}\n\n{table}\n\n{end}{text.split(end)[1]}"
+                text = f"{text.split(begin)[0]}{begin}\n\n{content}\n\n{end}{text.split(end)[1]}"
                 print(f"{path}: table {name}")
         if text != before:
             path.write_text(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import io
 import json
@@ -29,6 +30,7 @@ harness = importlib.import_module("bench.harness")
 nets = importlib.import_module("bench.nets")
 worker = importlib.import_module("bench.worker")
 report = importlib.import_module("bench.report")
+tables = importlib.import_module("bench.tables")
 
 CASES = list(worker.cases([], True))
 STEPS = {"training_step", "inference", "dropin_gradient"}
@@ -112,6 +114,38 @@ def test_a_wrong_result_is_the_exit_status(capsys: pytest.CaptureFixture[str]) -
     wrong: list[str] = []
     assert "seconds" not in command_line._case([Wrong()], 1, {}, wrong)
     assert wrong == ["gemm x: differ"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["gemm", "nosuchop"], "bench: nosuchop: no such op; there are adam_update, .*, transpose"),
+        (["gemm", "--backend", "cpu_nosuch"], "bench: --backend cpu_nosuch: this machine has cpu_baseline"),
+        (["gemm", "--backend", "reference"], "bench: --backend reference: this machine has cpu_baseline"),
+        (["relu", "--tiny", "--only", "nothing", "--against", ""], "bench: no case has 'nothing' in its label"),
+    ],
+)
+def test_what_cannot_be_timed_is_one_sentence(
+    arguments: list[str], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)  # whose package the workers are
+    monkeypatch.setattr(sys, "argv", ["bench", *arguments])
+    with pytest.raises(SystemExit, match=message):
+        command_line.main()
+
+
+def test_no_module_imports_another_in_a_circle() -> None:
+    used = {file.stem: _imported(file) for file in (ROOT / "bench").glob("*.py")}
+    while used:
+        leaves = [name for name, others in used.items() if not others & used.keys()]
+        assert leaves, f"a circle among {sorted(used)}"
+        for name in leaves:
+            del used[name]
+
+
+def _imported(file: Path) -> set[str]:
+    nodes = [node for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.ImportFrom) and node.level]
+    return {name for node in nodes for name in ([node.module] if node.module else [a.name for a in node.names])}
 
 
 def test_environments_of_the_workers() -> None:
@@ -278,7 +312,7 @@ def test_a_later_run_replaces_rows_of_an_earlier_one() -> None:
         rows = [{"op": op, "label": "", "seconds": {"cpu_avx2 t1": [value]}} for op, value in values]
         return {"machine": {"cpu": "x", "date": date}, "rows": rows}
 
-    (merged,) = report.merge([run("2026-02", ("a", 2.0)), run("2026-01", ("a", 1.0), ("b", 1.0))])
+    (merged,) = tables.merge([run("2026-02", ("a", 2.0)), run("2026-01", ("a", 1.0), ("b", 1.0))])
     assert [(row["op"], row["seconds"]["cpu_avx2 t1"]) for row in merged["rows"]] == [("a", [2.0]), ("b", [1.0])]
     assert [row["run"]["machine"]["date"] for row in merged["rows"]] == ["2026-02", "2026-01"]
     assert len(merged["runs"]) == 2

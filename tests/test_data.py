@@ -7,7 +7,9 @@ import gzip
 import hashlib
 import http.server
 import os
+import socketserver
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ import numpy as np
 import pytest
 
 from nnlite import data
+from nnlite.data import originals
 from support import assert_same_bits
 
 Files = dict[str, bytes]
@@ -197,6 +200,32 @@ def test_bad_mirror_leaves_nothing(tiny: Files, tmp_path: Path, fault: str) -> N
     ):
         data.download("mnist", tmp_path / "new", (url,))
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("start", [b"HTTP/1.0 200 OK\r\nX: ", b"HTTP/1.0 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_a_mirror_that_drips_is_left(tiny: Files, monkeypatch: pytest.MonkeyPatch, start: bytes) -> None:
+    monkeypatch.setattr(originals, "_TIMEOUT", 0.2)
+
+    class Drip(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.sendall(start)
+            with contextlib.suppress(OSError):
+                for _ in range(200):
+                    self.request.sendall(b"x")
+                    time.sleep(0.01)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads, block_on_close = True, False
+
+    with Server(("127.0.0.1", 0), Drip) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with pytest.raises(OSError, match=r"timed out: \d+ bytes in 0.2 seconds"):
+                originals._get(f"http://127.0.0.1:{server.server_address[1]}/", "x")
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_without_network_says_what_to_put_where(tiny: Files) -> None:

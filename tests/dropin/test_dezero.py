@@ -141,6 +141,21 @@ def test_forward_and_backward(dezero: Any, case: str, dtypes: tuple[Any, Any], g
     compare(got, want, 1e-12 if double else 2e-5)
 
 
+@pytest.mark.parametrize("bias", [np.float32, np.float64, None])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_conv2d_equals_conv2d_simple_bit_for_bit(dezero: Any, dtype: Any, bias: Any) -> None:
+    g = rng(3)
+    for kernel, stride, pad in (((3, 3), 1, 1), ((3, 3), (3, 1), (2, 1)), ((5, 3), 1, 3)):
+        x, W = (g.standard_normal(shape).astype(dtype) for shape in ((2, 40, 20, 15), (8, 40, *kernel)))
+        b = None if bias is None else g.standard_normal(8).astype(bias)
+        with patched():
+            y, simple = (
+                f(x, W, b, stride, pad).data for f in (dezero.functions.conv2d, dezero.functions.conv2d_simple)
+            )
+        assert y.dtype == simple.dtype == dtype
+        np.testing.assert_array_equal(y, simple)
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if not case.endswith("0-d")])
 def test_arrays_with_gaps(dezero: Any, case: str) -> None:
     f, shapes = CASES[case]

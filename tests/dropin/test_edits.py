@@ -72,6 +72,12 @@ def test_the_hash_is_that_of_the_published_list() -> None:
     assert edits.digest(relu)[:16] in published.HASHES["common.functions"]["relu"]
 
 
+def test_every_published_trainer_is_in_the_list() -> None:
+    assert {"d2ee95e980c34e40", "55d56facd81818ec", "a3856f065ee2a3da"} <= {
+        *published.HASHES["common.trainer"]["Trainer"]
+    }
+
+
 @pytest.mark.parametrize(
     ("text", "same"),
     [
@@ -187,6 +193,7 @@ def test_a_definition_of_the_readers_own(book: Path) -> None:
     assert namespace["leaky"](np.array([-4.0]))[0] == -1
     assert comes_from(namespace["softmax"]) == "nnlite"
     assert comes_from(namespace["Affine"]) == "nnlite"
+    assert "slope (added), leaky (added)" in nnlite.dropin.report()
 
 
 def test_a_name_bound_by_assignment_or_import(book: Path) -> None:
@@ -203,6 +210,7 @@ def test_a_name_bound_by_assignment_or_import(book: Path) -> None:
     with pytest.raises(LookupError, match="mine"):
         layers.Convolution(np.ones((1, 1, 1, 1)), np.zeros(1)).forward(np.ones((1, 1, 1, 1)))
     assert layers.sigmoid is np.tanh
+    assert "sigmoid (edited)" in nnlite.dropin.report()
     assert comes_from(layers.Affine) == "nnlite"
 
 
@@ -372,3 +380,20 @@ def test_a_backward_put_in_from_outside_is_called(book: Path) -> None:
     layers.Affine.backward = lambda self, dout: (called.append("class"), original(self, dout))[1]
     nets.MultiLayerNet(4, [3], 2).gradient(x, t)
     assert called == ["object", "class", "class"]
+
+
+@pytest.mark.parametrize("name", ["MultiLayerNet", "MultiLayerNetExtend"])
+def test_a_loss_put_in_from_outside_is_called(book: Path, name: str) -> None:
+    module = import_module({"MultiLayerNet": "common.multi_layer_net"}.get(name, "common.multi_layer_net_extend"))
+    x, t = np.ones((2, 4)), np.array([0, 1])
+    called = []
+    net = getattr(module, name)(4, [3], 2, weight_decay_lambda=0.5)
+    net.gradient(x, t)
+    assert net.last_layer.loss == net.last_layer.forward(net.predict(x), t)  # left as the loss leaves it
+    own = net.loss
+    net.loss = lambda *a, **k: (called.append("object"), own(*a, **k))[1]
+    net.gradient(x, t)
+    original = type(net).loss
+    type(net).loss = lambda self, *a, **k: (called.append("class"), original(self, *a, **k))[1]
+    getattr(module, name)(4, [3], 2).gradient(x, t)
+    assert called == ["object", "class"]

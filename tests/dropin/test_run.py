@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import nnlite.data
 import nnlite.dropin
 from nnlite.dropin import calls
 
@@ -321,28 +322,12 @@ def test_the_forms_of_the_data(home: Path) -> None:
     assert load(normalize=False)[0][0][0, 3] == 3
 
 
-def test_the_cache(home: Path) -> None:
+def test_nothing_but_the_files_is_read_or_kept(home: Path) -> None:
     put(home / "book" / "dataset", 1)
-    load()
-    (cache,) = (home / "cache" / "nnlite").glob("*.npz")
-    with np.load(cache, allow_pickle=False) as arrays:
-        changed = {name: arrays[name] for name in arrays.files}
-    changed["train_label"] = np.array([7, 7, 7], np.uint8)
-    np.savez(cache, **changed)
-    assert load()[0][1].tolist() == [7, 7, 7]  # it is read
-    for content in (b"", b"PK\x03\x04 not whole", pickle.dumps({"train_label": 1})):
-        cache.write_bytes(content)
-        assert load()[0][1].tolist() == [1, 2, 9]  # and written again
-        with np.load(cache, allow_pickle=False) as arrays:
-            assert arrays["train_label"].tolist() == [1, 2, 9]
-    (home / "book" / "dataset" / "train-labels-idx1-ubyte.gz").write_bytes(idx(np.array([5, 5, 5], np.uint8)))
-    assert load()[0][1].tolist() == [5, 5, 5]  # other files, another cache
-
-
-def test_a_cache_that_cannot_be_written(home: Path) -> None:
-    put(home / "book" / "dataset", 1)
-    (home / "cache").write_text("a file where a folder should be")
     assert load()[0][1].tolist() == [1, 2, 9]
+    assert not (home / "cache").exists()  # arrays kept there would be believed unseen
+    (home / "book" / "dataset" / "train-labels-idx1-ubyte.gz").write_bytes(idx(np.array([5, 5, 5], np.uint8)))
+    assert load()[0][1].tolist() == [5, 5, 5]
 
 
 class Trap:
@@ -367,6 +352,31 @@ def test_data_that_are_nowhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
         load()
     for text in (str(home / "book" / "dataset"), "/nowhere", "no network", "t10k-labels-idx1-ubyte.gz"):
         assert text in str(raised.value)
+
+
+def test_data_that_are_nowhere_and_no_place_for_them(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(nnlite.data.MIRRORS, "mnist", ("nowhere:",))
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not (Path(entry) / "dataset").is_dir()])
+    monkeypatch.chdir(home)
+    with pytest.raises(nnlite.data.DataError, match=r"files are in no dataset folder, .*unknown url type") as raised:
+        load()
+    assert "--data-dir" not in str(raised.value)  # an option of `nnlite train`
+
+
+def test_safe_path_keeps_code_above_the_program_out(tmp_path: Path) -> None:
+    (tmp_path / "ch01").mkdir()
+    for name in ("common", "dataset"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("print('ran')\n")
+    (tmp_path / "common" / "functions.py").write_text("print('ran')\n")
+    imports = "from common.functions import softmax\nimport dataset.mnist\nprint(softmax.__module__)\n"
+    script = program(tmp_path / "ch01", imports)
+    command = [sys.executable, "-P", "-m", "nnlite.dropin", str(script)]
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path / "ch01").stdout
+    assert output == "common.functions\n"
+    program(tmp_path / "ch01", "import os, sys\nsys.path.append(os.pardir)\n" + imports)  # asked for, as the book does
+    output = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path / "ch01").stdout
+    assert output.splitlines() == ["ran", "ran", "ran", "common.functions"]
 
 
 def test_files_that_are_no_images(home: Path) -> None:

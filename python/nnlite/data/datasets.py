@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..backend import ops
-from .download import SHA256, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DataError, cache_dir, download
+from .originals import SHA256, TEST_IMAGES, TEST_LABELS, TRAIN_IMAGES, TRAIN_LABELS, DataError, cache_dir, download
 
 NAMES = ("digits", "mnist", "fashion-mnist")
 Array = npt.NDArray[np.generic]

@@ -118,8 +118,14 @@ def _linear_backward(f: Any, gy: Array) -> Any:
 
 def _conv2d_forward(f: Any, x: Array, W: Array, b: Array | None) -> Any:
     x, W = floats(x, W)
-    bias = None if b is None else floats(b)[0].astype(x.dtype, copy=False)
-    return kernel("conv2d_forward", x, W, bias, f.stride, f.pad)
+    if b is None:
+        return kernel("conv2d_forward", x, W, None, f.stride, f.pad)
+    (bias,) = floats(b)
+    if bias.itemsize <= x.itemsize:
+        return kernel("conv2d_forward", x, W, bias.astype(x.dtype, copy=False), f.stride, f.pad)
+    y = kernel("conv2d_forward", x, W, None, f.stride, f.pad)
+    y += bias.reshape(1, -1, 1, 1)  # sums in the wider type, rounded once
+    return y
 
 
 def _conv2d_backward(f: Any, gy: Array) -> Any:

@@ -36,6 +36,7 @@ _CONSTANTS = {
 
 # A star import from a module that is not the library's may bind any name.
 EVERYTHING = "an import of *"
+WHOLE_FILE = "the whole file"
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
@@ -46,7 +47,7 @@ class Edited:
 
     Attributes:
         path: the file.
-        own: names that the reader has defined otherwise, or that the library has not.
+        own: names that the reader has defined otherwise, or has added.
         using: published definitions that stay because they use such names: name to the names used.
         replaced: the published definitions that the drop-in's replace.
     """
@@ -61,9 +62,10 @@ def folders(package: str) -> list[Path]:
     """Folders called ``package`` that are the program's own.
 
     Those beside the script or in the current folder, one level above, and further above where ``sys.path`` names it.
+    With ``python -P`` all of them only where ``sys.path`` names them.
     """
     homes = _homes()
-    near = [place for home in homes for place in (home, home.parent)]
+    near = [] if sys.flags.safe_path else [place for home in homes for place in (home, home.parent)]
     above = [entry for entry in map(_resolve, sys.path) if any(home.is_relative_to(entry) for home in homes)]
     return _existing(package, [*near, *above])
 
@@ -75,7 +77,8 @@ def all_folders(package: str) -> list[Path]:
 
 def shadowed(package: str) -> bool:
     """Whether a module of the program's own, ``package.py`` beside the script, has the package's name."""
-    return any((home / f"{package}.py").is_file() for home in _homes())
+    places = set(map(_resolve, sys.path)) if sys.flags.safe_path else None
+    return any((home / f"{package}.py").is_file() for home in _homes() if places is None or home in places)
 
 
 def files(modules: Iterable[str]) -> dict[str, Path]:
@@ -102,7 +105,7 @@ def edited(paths: Mapping[str, Path]) -> dict[str, Edited]:
         try:
             trees[module] = ast.parse(source, str(path))
         except (SyntaxError, ValueError):
-            result[module] = Edited(path, ["the whole file"])
+            result[module] = Edited(path, [WHOLE_FILE])
             continue
         lines = _lines(source)
         own = [name for name, node in _bindings(trees[module]) if not _is_published(module, name, node, lines)]
@@ -112,6 +115,12 @@ def edited(paths: Mapping[str, Path]) -> dict[str, Edited]:
         stays = {*result[module].own, *result[module].using}
         result[module].replaced = {n.name for n in tree.body if isinstance(n, _Definition) and n.name not in stays}
     return result
+
+
+def knows(module: str, name: str) -> bool:
+    """Whether the published library binds this name in the module, or defines it in another one."""
+    constant = module == "dataset.mnist" and (name == "url_base" or name in _CONSTANTS)
+    return constant or any(name in names for names in HASHES.values())
 
 
 def digest(definition: str) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 F = TypeVar("F", bound=Callable[..., Any])
 
 _without_dx: set[Callable[..., Any]] = set()
+_with_decay: set[Callable[..., Any]] = set()
 
 
 def initial_parameters(sizes: list[int], weight_init_std: Any) -> dict[str, Any]:
@@ -37,6 +38,20 @@ def weight_decay(network: Any) -> Any:
 def decayed(dW: Any, W: Any, weight_decay_lambda: Any) -> Any:
     """The gradient of a weight with its share of the loss."""
     return dW + weight_decay_lambda * W if weight_decay_lambda else dW
+
+
+def with_decay(loss: F) -> F:
+    """Mark a network's ``loss`` that is the last layer's plus :func:`weight_decay`."""
+    _with_decay.add(loss)
+    return loss
+
+
+def forward(network: Any, x: Any, t: Any, **settings: Any) -> None:
+    """The forward pass before :func:`backpropagate`. Nobody sees its loss, so ours leaves out the weights' share."""
+    if getattr(network.loss, "__func__", None) in _with_decay:  # and not another that somebody put there
+        network.last_layer.forward(network.predict(x, *settings.values()), t)
+    else:
+        network.loss(x, t, **settings)
 
 
 def without_dx(backward: F) -> F:

@@ -119,6 +119,9 @@ HASHES: dict[str, dict[str, tuple[str, ...]]] = {
             "3fc7586605d30632",
             "20eda7c862d1df3b",
             "54fd269c6005018d",
+            "d2ee95e980c34e40",
+            "55d56facd81818ec",
+            "a3856f065ee2a3da",
         ),
     },
     "common.util": {

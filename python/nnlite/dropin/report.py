@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from .calls import Record
-from .edits import Edited
+from .edits import WHOLE_FILE, Edited, knows
 
 
 def text(records: Mapping[str, Record], edited: Mapping[str, Edited]) -> str:
@@ -22,10 +22,11 @@ def text(records: Mapping[str, Record], edited: Mapping[str, Edited]) -> str:
         lines.append("  ".join([*cells, reasons]).rstrip())
     for module, what in sorted(edited.items()):
         if what.own or what.using:
-            lines.append(f"{module}: from {what.path}, as NumPy: {', '.join(_stays(what))}")
+            lines.append(f"{module}: from {what.path}, as NumPy: {', '.join(_stays(module, what))}")
     return "\n".join(lines)
 
 
-def _stays(what: Edited) -> list[str]:
+def _stays(module: str, what: Edited) -> list[str]:
     using = [f"{name} (uses {', '.join(names)})" for name, names in what.using.items()]
-    return [*(f"{name} (edited)" for name in what.own), *using]
+    own = [f"{name} ({'edited' if name == WHOLE_FILE or knows(module, name) else 'added'})" for name in what.own]
+    return [*own, *using]

@@ -45,6 +45,7 @@ class MultiLayerNet:
             x = layer.forward(x)
         return x
 
+    @_networks.with_decay
     def loss(self, x: Any, t: Any) -> Any:
         """Loss of the scores and of the weights' squares."""
         y = self.predict(x)
@@ -71,7 +72,7 @@ class MultiLayerNet:
 
     def gradient(self, x: Any, t: Any) -> Any:
         """Gradients by backpropagation."""
-        self.loss(x, t)
+        _networks.forward(self, x, t)
         _networks.backpropagate(self)
         grads = {}
         for i in range(1, self.hidden_layer_num + 2):

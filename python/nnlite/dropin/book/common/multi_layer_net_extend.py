@@ -56,6 +56,7 @@ class MultiLayerNetExtend:
             x = layer.forward(x, train_flg) if "Dropout" in key or "BatchNorm" in key else layer.forward(x)
         return x
 
+    @_networks.with_decay
     def loss(self, x: Any, t: Any, train_flg: Any = False) -> Any:
         """Loss of the scores and of the weights' squares."""
         y = self.predict(x, train_flg)
@@ -85,7 +86,7 @@ class MultiLayerNetExtend:
 
     def gradient(self, x: Any, t: Any) -> Any:
         """Gradients by backpropagation, in training mode."""
-        self.loss(x, t, train_flg=True)
+        _networks.forward(self, x, t, train_flg=True)
         _networks.backpropagate(self)
         grads = {}
         for i in range(1, self.hidden_layer_num + 2):

@@ -1,13 +1,10 @@
 """MNIST as arrays.
 
 The four files are looked for in every ``dataset`` folder that the program could import from, its own first, then where
-``NNLITE_DATA_DIR`` says, then in the user's cache, into which they are downloaded once. Their arrays are kept there in
-an ``.npz`` file. No pickle is read.
+``NNLITE_DATA_DIR`` says, then in the user's cache, into which they are downloaded once. No pickle is read.
 """
 
 import gzip
-import hashlib
-import io
 import os
 import pickle
 from pathlib import Path
@@ -96,25 +93,7 @@ _change_ont_hot_label = _change_one_hot_label  # its name before it was correcte
 
 def _convert_numpy() -> dict[str, Any]:
     """The four arrays, uint8, by the keys of ``key_file``."""
-    source = _source()
-    digest = hashlib.sha256()
-    for name in key_file.values():
-        digest.update((source / name).read_bytes())
-    cache = _data.cache_dir() / f"mnist-{digest.hexdigest()[:16]}.npz"
-    try:
-        with open(cache, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in key_file}
-    except Exception:
-        pass  # not there yet, or not whole, or not ours: it is written below
-    dataset = {key: (_load_img if key.endswith("img") else _load_label)(name) for key, name in key_file.items()}
-    buffer = io.BytesIO()
-    np.savez(buffer, **dataset)
-    try:
-        cache.parent.mkdir(parents=True, exist_ok=True)
-        _files.write_file(cache, buffer.getvalue())
-    except OSError:
-        pass  # a cache that cannot be written makes the next start slower, no more
-    return dataset
+    return {key: (_load_img if key.endswith("img") else _load_label)(name) for key, name in key_file.items()}
 
 
 def _source() -> Path:
@@ -130,10 +109,10 @@ def _source() -> Path:
     try:
         _data.download("mnist", _data.cache_dir() / "mnist")
     except _data.DataError as error:
-        looked = ", ".join(map(str, candidates)) or "no dataset folder"
+        looked = f"not in {', '.join(map(str, candidates))}" if candidates else "in no dataset folder"
         raise _data.DataError(
-            f"MNIST: its four files are not in {looked}, and cannot be downloaded. Put them "
+            f"MNIST: its four files are {looked}, and cannot be downloaded ({error.__cause__ or error}). Put them "
             f"({', '.join(key_file.values())}) into the dataset folder beside the program or above it, "
-            f"or name their folder by NNLITE_DATA_DIR. ({error})"
+            "or name their folder by NNLITE_DATA_DIR"
         ) from None
     return _data.cache_dir() / "mnist"

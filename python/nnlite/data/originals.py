@@ -6,6 +6,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .. import files
 
@@ -41,7 +42,8 @@ MIRRORS: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_TIMEOUT = 30.0  # seconds without a byte from a mirror
+_TIMEOUT = 30.0  # seconds in which a mirror gives nothing, or less than is worth waiting for
+_LEAST_RATE = 1000  # bytes a second
 _LARGEST_FILE = 1 << 26  # bytes; the largest original has 26,421,880
 
 
@@ -98,22 +100,58 @@ def _fetch(file: str, sha256: str, mirrors: Sequence[str]) -> bytes:
 
 
 def _get(url: str, label: str) -> bytes:
-    import http.client
-    import urllib.request
+    """The bytes at ``url``. They come by a thread, which is left to itself where the mirror keeps it waiting."""
+    import queue
+    import threading
+    import time
 
     from tqdm import tqdm
 
-    parts, size = [], 0
+    parts: queue.SimpleQueue[bytes | int | OSError] = queue.SimpleQueue()
+    left = threading.Event()
+    threading.Thread(target=_read, args=(url, parts, left), daemon=True).start()
+    whole, since, then = bytearray(), time.monotonic(), 0
+    try:
+        with tqdm(desc=label, unit="B", unit_scale=True, disable=None) as bar:
+            while True:
+                try:
+                    part = parts.get(timeout=max(since + _TIMEOUT - time.monotonic(), 0))
+                except queue.Empty:
+                    if len(whole) - then < _LEAST_RATE * _TIMEOUT:
+                        raise OSError(f"timed out: {len(whole) - then} bytes in {_TIMEOUT:g} seconds") from None
+                    since, then = time.monotonic(), len(whole)
+                    continue
+                if isinstance(part, OSError):
+                    raise part
+                if isinstance(part, int):
+                    bar.total = part
+                    continue
+                if not part:
+                    return bytes(whole)
+                whole += part
+                if len(whole) > _LARGEST_FILE:
+                    raise OSError(f"the file is larger than {_LARGEST_FILE} bytes")
+                bar.update(len(part))
+    finally:
+        left.set()
+
+
+def _read(url: str, parts: Any, left: Any) -> None:
+    """Put into ``parts``: the length if it is known, the bytes as they come, and ``b""``; or ``OSError``."""
+    import http.client
+    import urllib.request
+
     try:
         with urllib.request.urlopen(url, timeout=_TIMEOUT) as response:
-            length = int(response.headers.get("Content-Length") or 0) or None
-            with tqdm(total=length, desc=label, unit="B", unit_scale=True, disable=None) as bar:
-                while part := response.read(1 << 16):
-                    parts.append(part)
-                    size += len(part)
-                    if size > _LARGEST_FILE:
-                        raise OSError(f"the file is larger than {_LARGEST_FILE} bytes")
-                    bar.update(len(part))
-    except http.client.HTTPException as error:
-        raise OSError(f"{type(error).__name__}: {error}") from error
-    return b"".join(parts)
+            if length := int(response.headers.get("Content-Length") or 0):
+                parts.put(length)
+            size = 0
+            while (part := response.read1(1 << 16)) and not left.is_set():
+                parts.put(part)
+                size += len(part)
+        if length and size < length and not left.is_set():
+            raise http.client.IncompleteRead(b"", length - size)
+        parts.put(b"")
+    except Exception as error:
+        kind = f"{type(error).__name__}: " if isinstance(error, http.client.HTTPException) else ""
+        parts.put(OSError(f"{kind}{error}"))  # of its text alone: an error may hold the connection
