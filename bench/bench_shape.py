@@ -24,3 +24,18 @@ def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
             elements=x.size,
             group="copies",
         )
+        yield Case("reshape", ",".join(map(str, shape)), (x, (x.size,)), lambda x=x: x.reshape(x.size), group="copies")
+        for op, arguments, numpy in (
+            ("copy", (x,), lambda x=x: x.copy()),
+            ("assign", (np.empty_like(x), x), lambda x=x, to=np.empty_like(x): np.copyto(to, x)),
+        ):
+            yield Case(
+                op,
+                ",".join(map(str, shape)),
+                arguments,
+                numpy,
+                torch=lambda torch, x=x: torch.from_numpy(x).clone,
+                bytes=8.0 * x.size,
+                elements=x.size,
+                group="copies",
+            )

@@ -97,7 +97,8 @@ class Case:
         arguments = [[x.copy() for x in a] if isinstance(a, list) else a for a in self.arguments]
         result = getattr(backend, self.op)(*arguments)
         lists = [x for a in arguments if isinstance(a, list) for x in a]
-        return [np.asarray(x) for x in (lists if result is None else _several(result))]
+        changed = lists or self.arguments[:1]
+        return [np.asarray(x) for x in (changed if result is None else _several(result))]
 
 
 def ways(runs: Run | dict[str, Run]) -> dict[str, Run]:
