@@ -25,9 +25,10 @@ def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
             group="copies",
         )
         yield Case("reshape", ",".join(map(str, shape)), (x, (x.size,)), lambda x=x: x.reshape(x.size), group="copies")
+        to = np.empty_like(x)
         for op, arguments, numpy in (
             ("copy", (x,), lambda x=x: x.copy()),
-            ("assign", (np.empty_like(x), x), lambda x=x, to=np.empty_like(x): np.copyto(to, x)),
+            ("assign", (to, x), lambda x=x, to=to: np.copyto(to, x)),
         ):
             yield Case(
                 op,
