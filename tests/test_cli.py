@@ -58,7 +58,6 @@ def test_mnist_in_two_epochs(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["train", "--epochs", "0"], "argument --epochs: must be an integer from 1 to 100000, got '0'"),
         (["train", "--epochs", "many"], "argument --epochs: must be an integer from 1 to 100000, got 'many'"),
@@ -150,3 +149,36 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     out = " ".join(capsys.readouterr().out.split())
     assert out.startswith(f"nnlite {nl.__version__} usage: nnlite train")
     assert "adam 0.001" in out
+
+
+def test_without_a_command_the_help_says_what_is_trained(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 2
+    shown = capsys.readouterr().err
+    assert "convolutional network" in shown
+    assert "example: nnlite train --out runs/first" in shown
+
+
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["summary", "mnist", "--batch-size", "3"]) == 0
+    assert "18,474" in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_names_that_a_terminal_cannot_say_and_closed_streams(tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "nnlite", "train", "--epochs", "1", "--out"]
+    done = subprocess.run(
+        [*command, str(tmp_path / "数字")], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "run folder " in done.stdout
+    assert (tmp_path / "数字" / "run.json").exists()
+    closed = 'exec "$@" >&- 2>&-'
+    subprocess.run(["sh", "-c", closed, "sh", *command, str(tmp_path / "closed")], env=environment, check=True)
+    assert (tmp_path / "closed" / "history.csv").exists()
+
+
+def test_a_wrong_number_of_threads_is_told_in_a_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNLITE_NUM_THREADS", "0")
+    assert cli.main(["info"]) == 2
+    assert capsys.readouterr().err == ("nnlite info: NNLITE_NUM_THREADS must be a number between 1 and 1024, got '0'\n")

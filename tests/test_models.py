@@ -49,13 +49,11 @@ def test_networks_of_train(layers: list[models.Layer], size: int, weights: int) 
 
 def test_shapes_are_those_of_the_layers() -> None:
     layers = models.check_layers(EVERY_LAYER)
-    assert {layer["layer"] for layer in layers} == set(models.LAYERS)
-    shape: tuple[int, ...] = (2, 7, 9)
-    x = np.zeros((2, *shape), np.float32)
+    x = np.zeros((2, 2, 7, 9), np.float32)
     for i, layer in enumerate(layers):
-        _, shape = models.schema._output(layer, shape, "")
         y = models.build(layers[: i + 1])(x)
-        assert y.shape == (2, *shape), layer
+        with nl.backend("shapes"):
+            assert models.build(layers[: i + 1])(x).shape == y.shape, layer
     models.check_shapes(layers, (2, 7, 9), 3)
 
 
@@ -74,26 +72,26 @@ def test_weights_depend_on_the_seed_alone() -> None:
         ([], "must be a list of 1 to 1000 layers"),
         ([CONV] * 1001, "must be a list of 1 to 1000 layers"),
         (["Conv2d"], r"layers\[0\] must be an object, got 'Conv2d'"),
-        ([{}], r"layers\[0\]\.layer must be one of Conv2d, .*, got None"),
+        ([{}], r"layers\[0\]\.layer must be one of AdaptiveAvgPool2d, .*, got None"),
         ([{"layer": "os.system"}], r"layers\[0\]\.layer must be one of .*, got 'os\.system'"),
         ([{"layer": "__import__"}], "must be one of"),
         ([{"layer": ["Conv2d"]}], "must be one of"),
         ([{"layer": "Sequential"}], "must be one of"),
         ([CONV, {"layer": "ReLU", "inplace": True}], r"layers\[1\] \(ReLU\) has no argument 'inplace'"),
         ([{"layer": "Conv2d", "in_channels": 1}], r"layers\[0\] \(Conv2d\) lacks out_channels"),
-        ([CONV | {"in_channels": True}], r"layers\[0\]\.in_channels must be an integer, got True"),
+        ([CONV | {"in_channels": True}], r"layers\[0\] \(Conv2d\): Conv2d: in_channels must be an integer, got True"),
         ([CONV | {"in_channels": 1.0}], "in_channels must be an integer, got 1.0"),
-        ([CONV | {"in_channels": "1"}], "in_channels must be an integer, got '1'"),
-        ([CONV | {"in_channels": 0}], "in_channels must be between 1 and 1048576, got 0"),
-        ([CONV | {"in_channels": 10**400}], "between 1 and 1048576, got a number of more than 77 digits"),
+        ([CONV | {"in_channels": "1"}], "in_channels must be a number, a flag or a pair, got '1'"),
+        ([CONV | {"in_channels": 0}], "in_channels must be at least 1, got 0"),
+        ([CONV | {"in_channels": 10**400}], "must be at most 1048576, got a number of more than 77 digits"),
         ([CONV | {"in_channels": "x" * 999}], r"got 'x{76}\.\.\.$"),
-        ([CONV | {"kernel_size": [3, 3, 3]}], "kernel_size must be an integer or a pair of them"),
-        ([CONV | {"kernel_size": [3, 0]}], "kernel_size must be between 1 and 1024, got 0"),
+        ([CONV | {"kernel_size": [3, 3, 3]}], "kernel_size must be a number, a flag or a pair"),
+        ([CONV | {"kernel_size": [3, 0]}], "kernel_size must be at least 1, got 0"),
         ([CONV | {"stride": None}], "stride must be an integer"),
-        ([CONV | {"padding": -1}], "padding must be between 0 and 1024, got -1"),
+        ([CONV | {"padding": -1}], "padding must be at least 0, got -1"),
         ([CONV | {"bias": 1}], "bias must be true or false, got 1"),
-        ([{"layer": "Dropout", "p": 1.5}], r"p must be between 0 and 0\.999, got 1\.5"),
-        ([{"layer": "Dropout", "p": float("nan")}], "p must be between"),
+        ([{"layer": "Dropout", "p": 1.5}], r"p must be between 0 and 1, got 1\.5"),
+        ([{"layer": "Dropout", "p": float("nan")}], "p must be a number, a flag or a pair, got nan"),
         ([{"layer": "Dropout", "p": True}], "p must be a number, got True"),
     ],
 )
@@ -107,15 +105,15 @@ def test_refuses_layers(layers: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({0: {"in_channels": 3}}, r"layers\[0\] \(Conv2d\) expects 3 channels, but gets 1"),
+        ({0: {"in_channels": 3}}, r"layers\[0\] \(Conv2d\): .* x has 1 channels but weight expects 3"),
         (
             {0: {"kernel_size": 11}},
-            r"kernel \(11, 11\) .* is larger than the padded input \(1, 8, 8\) \(padding \(1, 1\)\)",
+            r"kernel of \(11, 11\) .* is larger than an input of \(8, 8\) with padding \(1, 1\)",
         ),
-        ({4: {"groups": 3}}, "3 groups must divide in_channels 16 and out_channels 32"),
-        ({1: {"num_features": 4}}, r"layers\[1\] \(BatchNorm2d\) expects 4 features, but gets 16"),
-        ({3: {"padding": 2}}, r"layers\[3\] \(MaxPool2d\): padding 2 is more than half of kernel_size 2"),
-        ({9: {"in_features": 127}}, r"layers\[9\] \(Linear\) expects 127 features, but gets 128"),
+        ({4: {"groups": 3}}, r"layers\[4\] \(Conv2d\): Conv2d: groups=3 does not divide in_channels=16"),
+        ({1: {"num_features": 4}}, r"layers\[1\] \(BatchNorm2d\): .* x has 16 channels but weight has 4"),
+        ({3: {"padding": 2}}, r"layers\[3\] \(MaxPool2d\): .* padding must be at most half of kernel_size \(2, 2\)"),
+        ({9: {"in_features": 127}}, r"layers\[9\] \(Linear\): .* x has 128 features but weight expects 127"),
         ({9: {"out_features": 9}}, r"the last layer gives \(9,\) for each sample, but there are 10 classes"),
         ({0: {"padding": 1024, "out_channels": 1 << 14}}, r"layers\[0\] \(Conv2d\): its output .* more than 16777216"),
         ({0: {"out_channels": 1 << 20, "kernel_size": 1024, "padding": 1024}}, "more than 134217728 weights"),
@@ -129,13 +127,11 @@ def test_refuses_shapes(change: dict[int, dict[str, Any]], message: str) -> None
         models.check_shapes(models.check_layers(layers), (1, 8, 8), 10)
 
 
-@pytest.mark.parametrize(
-    ("layer", "shape"), [("Linear", (4, 4)), ("MaxPool2d", (16,)), ("BatchNorm2d", (4,)), ("BatchNorm1d", (1, 4, 4))]
-)
+@pytest.mark.parametrize(("layer", "shape"), [("MaxPool2d", (16,)), ("BatchNorm2d", (4,)), ("BatchNorm1d", (1, 4, 4))])
 def test_refuses_ranks(layer: str, shape: tuple[int, ...]) -> None:
-    arguments = {"Linear": {"in_features": 4, "out_features": 10}, "MaxPool2d": {"kernel_size": 2}}
+    arguments = {"MaxPool2d": {"kernel_size": 2}}
     layers = models.check_layers([{"layer": layer, **arguments.get(layer, {"num_features": 4})}])
-    with pytest.raises(ManifestError, match=rf"layers\[0\] \({layer}\) needs samples"):
+    with pytest.raises(ManifestError, match=rf"layers\[0\] \({layer}\): .*: x must have"):
         models.check_shapes(layers, shape, 10)
 
 
@@ -145,8 +141,8 @@ def test_build_optimizer() -> None:
         models.check_optimizer({"name": "SGD", "lr": 0.5, "momentum": 0.25, "nesterov": True}), model
     )
     assert repr(sgd) == "SGD(lr=0.5, momentum=0.25, weight_decay=0.0, nesterov=True)"
-    adam = models.build_optimizer(models.check_optimizer({"name": "AdamW", "lr": 1, "beta2": 0.99}), model)
-    assert repr(adam) == "AdamW(lr=1.0, betas=(0.9, 0.99), eps=1e-08, weight_decay=0.01)"
+    adam = models.build_optimizer(models.check_optimizer({"name": "AdamW", "lr": 1, "betas": [0.9, 0.99]}), model)
+    assert repr(adam) == "AdamW(lr=1, betas=(0.9, 0.99), eps=1e-08, weight_decay=0.01)"
 
 
 @pytest.mark.parametrize(
@@ -154,15 +150,26 @@ def test_build_optimizer() -> None:
     [
         (None, "optimizer must be an object, got None"),
         ({"name": "Optimizer", "lr": 1}, r"optimizer\.name must be one of SGD, Adam, AdamW, got 'Optimizer'"),
-        ({"name": "SGD"}, r"optimizer \(SGD\) lacks lr"),
-        ({"name": "SGD", "lr": -1.0}, r"optimizer\.lr must be between 1e-12 and 1e\+06, got -1\.0"),
-        ({"name": "SGD", "lr": float("inf")}, "lr must be between"),
-        ({"name": "SGD", "lr": 10**400}, "lr must be between"),
+        ({"name": "SGD", "lr": -1.0}, r"optimizer: SGD: lr must be a finite number of at least 0, got -1\.0"),
+        ({"name": "SGD", "lr": float("inf")}, "lr must be a number, a flag or a pair, got inf"),
+        ({"name": "SGD", "lr": 10**400}, "lr must be at most 1048576, got a number of more than 77 digits"),
         ({"name": "SGD", "lr": 0.1, "nesterov": True}, "nesterov needs a momentum above 0"),
-        ({"name": "Adam", "lr": 0.1, "beta1": 1.0}, "beta1 must be between"),
+        ({"name": "Adam", "lr": 0.1, "betas": [1.0, 0.9]}, "betas"),
+        ({"name": "Adam", "lr": 0.1, "beta1": 1.0, "beta2": 0.9}, "betas"),
         ({"name": "Adam", "lr": 0.1, "params": []}, r"optimizer \(Adam\) has no argument 'params'"),
     ],
 )
 def test_refuses_optimizers(optimizer: Any, message: str) -> None:
     with pytest.raises(ManifestError, match=message):
         models.check_optimizer(optimizer)
+
+
+def test_a_batch_that_no_memory_holds_is_refused() -> None:
+    with pytest.raises(ManifestError, match="a batch of 1048576 has more than 4294967296 activations"):
+        models.check_shapes(models.mnist(), (1, 28, 28), 10, 1 << 20)
+
+
+def test_checking_draws_no_random_numbers() -> None:
+    before = nl.random.get_state()
+    models.check_shapes(models.mnist(), (1, 28, 28), 10)
+    assert nl.random.get_state() == before

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import datetime
+import hashlib
 import json
 import os
 import re
@@ -24,6 +25,9 @@ import nnlite as nl
 from nnlite import cli, data, files, models, runs
 from nnlite.backend import available
 from nnlite.runs.code import record_code
+from nnlite.runs.record import csv
+from nnlite.training import Trainer
+from support import assert_same_bits
 
 Edit = Callable[[dict[str, Any]], object]
 SMALL = models.check_layers(
@@ -82,6 +86,10 @@ def edited(finished: Path, folder: Path, edit: Edit) -> Path:
         (folder / path.name).write_bytes(path.read_bytes())
     manifest = manifest_of(folder)
     edit(manifest)
+    with contextlib.suppress(Exception):  # the table of the edited epochs, so that it is not what is found first
+        table = csv(manifest["epochs"])
+        (folder / "history.csv").write_bytes(table)
+        manifest["files"]["history.csv"] = hashlib.sha256(table).hexdigest()
     (folder / "run.json").write_text(json.dumps(manifest))
     return folder
 
@@ -95,7 +103,7 @@ def test_folder_says_everything(finished: Path, few: data.Dataset) -> None:
     assert manifest["command"][:3] == ["nnlite", "train", "--epochs"]
     assert manifest["seed"] == 0
     assert manifest["hyperparameters"]["optimizer"] == {
-        "name": "Adam", "lr": 0.001, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8, "weight_decay": 0.0,
+        "name": "Adam", "lr": 0.001, "betas": [0.9, 0.999], "eps": 1e-8, "weight_decay": 0.0,
     }  # fmt: skip
     assert manifest["data"]["name"] == "digits"
     assert manifest["data"]["sha256"] == {name: files.tensor_sha256(name, x) for name, x in few.arrays().items()}
@@ -112,6 +120,15 @@ def test_folder_says_everything(finished: Path, few: data.Dataset) -> None:
     assert last["weights_sha256"] == files.weights_sha256(state)
     for key in ("weights_sha256", "tensors_sha256", "test_accuracy"):
         assert manifest[key] == last[key]
+    assert files.load_metadata(finished / "weights.safetensors") == {
+        "run": manifest["id"], "weights_sha256": last["weights_sha256"],
+    }  # fmt: skip
+    assert manifest["files"] == {
+        name: files.file_sha256(finished / name) for name in ("history.csv", "weights.safetensors")
+    }
+    nl.manual_seed(0)
+    assert manifest["initial"]["weights_sha256"] == files.weights_sha256(models.build(SMALL).state_dict())
+    assert manifest["generator"] == nl.random.get_state()
     table = (finished / "history.csv").read_text().splitlines()
     assert table[0] == "epoch,loss,train_accuracy,test_loss,test_accuracy,weights_sha256"
     assert table[2].split(",")[:2] == ["2", repr(last["loss"])]
@@ -173,8 +190,11 @@ def test_replay_of_another_optimizer_and_seed(tmp_path: Path, capsys: pytest.Cap
         (lambda m: m["epochs"][1].update(loss=0.5), "epoch 2: loss differs: 0.5 against"),
         (lambda m: m["epochs"][0].update(test_accuracy=1.0), "epoch 1: test_accuracy differs"),
         (lambda m: m["hyperparameters"]["optimizer"].update(lr=0.003), "epoch 1: tensor 0.weight differs"),
-        (lambda m: m.update(seed=1), "epoch 1: tensor 0.weight differs"),
-        (lambda m: m.update(weights_sha256="0" * 64), "at the end, .*: weights_sha256 differs"),
+        (lambda m: m.update(seed=1), "initial weights: tensor 0.weight differs"),
+        (lambda m: m["initial"]["tensors_sha256"].update({"0.bias": "0" * 64}), "initial weights: tensor 0.bias"),
+        (lambda m: m.update(weights_sha256="0" * 64), "weights.safetensors: its metadata name another weights_sha256"),
+        (lambda m: m.update(id="0" * 32), "weights.safetensors is of another run"),
+        (lambda m: m.update(test_accuracy=1.0), "at the end, .*: test_accuracy differs"),
         (lambda m: m["tensors_sha256"].update({"0.bias": "0" * 64}), "weights.safetensors: 0.bias is not the tensor"),
     ],
 )  # fmt: skip
@@ -194,7 +214,7 @@ def drop(key: str) -> Edit:
 BAD_MANIFESTS: list[tuple[Edit, str]] = [
     (lambda m: m.update(numerics=2), "made with numerics version 2, but this nnlite has version 1"),
     (lambda m: m.update(numerics="1"), "numerics must be an integer, got '1'"),
-    (lambda m: m.update(format=2), "its format is 2, but this nnlite reads format 1"),
+    (lambda m: m.update(format=3), "its format is 3, but this nnlite reads formats 1 and 2"),
     (lambda m: m.update(kind="script"), "made by a script"),
     (lambda m: m.update(kind="eval"), "kind must be train or script"),
     (lambda m: m.update(seed=2**64), "seed must be between 0 and 18446744073709551615"),
@@ -214,11 +234,14 @@ BAD_MANIFESTS: list[tuple[Edit, str]] = [
     (lambda m: m["data"]["sha256"].update(x_train="0" * 64), "made with other data: x_train has the SHA-256 000"),
     (lambda m: m["data"]["sha256"].pop("t_test"), "made with other data: t_test has the SHA-256 None"),
     (lambda m: m["model"].update(layers="nnlite.nn.Linear"), r"model\.layers must be a list"),
-    (lambda m: m["model"]["layers"][0].update(layer="os.system"), r"model\.layers\[0\]\.layer must be one of Conv2d"),
-    (lambda m: m["model"]["layers"][0].update(out_channels=1 << 20), "expects 4 features, but gets 1048576"),
+    (
+        lambda m: m["model"]["layers"][0].update(layer="os.system"),
+        r"layers\[0\]\.layer must be one of AdaptiveAvgPool2d",
+    ),
+    (lambda m: m["model"]["layers"][0].update(out_channels=1 << 20), "x has 1048576 channels but weight has 4"),
     (
         lambda m: m["model"]["layers"][5].update(in_features=37),
-        r"model\.layers\[5\] \(Linear\) expects 37 features, but",
+        r"model\.layers\[5\] \(Linear\): linear_forward: x has 36 features but weight expects 37",
     ),
     (lambda m: m["hyperparameters"].update(epochs=10**9), r"hyperparameters\.epochs must be between 1 and 100000"),
     (lambda m: m["hyperparameters"].update(epochs=3), "finished, but has 2 of 3 epochs"),
@@ -227,7 +250,10 @@ BAD_MANIFESTS: list[tuple[Edit, str]] = [
     (lambda m: m["hyperparameters"].update(loss="eval"), r"hyperparameters\.loss must be CrossEntropyLoss"),
     (lambda m: m["hyperparameters"].update(optimizer="Adam"), r"hyperparameters\.optimizer must be an object"),
     (lambda m: m["hyperparameters"]["optimizer"].update(name="Lion"), r"optimizer\.name must be one of SGD"),
-    (lambda m: m["hyperparameters"]["optimizer"].update(lr="0.1"), r"optimizer\.lr must be a number, got '0\.1'"),
+    (
+        lambda m: m["hyperparameters"]["optimizer"].update(lr="0.1"),
+        r"lr must be a number, a flag or a pair, got '0\.1'",
+    ),
     *[(drop(key), f"{key} is missing") for key in ("numerics", "seed", "data", "model", "hyperparameters", "epochs")],
 ]
 
@@ -241,7 +267,7 @@ def test_replay_refuses_before_training(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(models, "build", None)
+    monkeypatch.setattr(Trainer, "run", None)
     assert cli.main(["replay", str(edited(finished, tmp_path / "b", edit))]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -277,15 +303,128 @@ def test_missing_and_damaged_files(finished: Path, tmp_path: Path, capsys: pytes
     folder = edited(finished, tmp_path / "b", lambda m: None)
     weights = folder / "weights.safetensors"
     raw = weights.read_bytes()
-    weights.write_bytes(raw[:-1])
-    assert cli.main(["replay", str(folder)]) == 2
-    assert "not a sound safetensors file" in capsys.readouterr().err
-    weights.write_bytes(raw[:-1] + bytes((raw[-1] ^ 1,)))
-    assert cli.main(["replay", str(folder)]) == 1
-    assert "different: weights.safetensors: " in capsys.readouterr().out
-    weights.unlink()
-    assert cli.main(["replay", str(folder)]) == 2
-    assert "weights.safetensors: No such file" in capsys.readouterr().err
+    for command in (["replay", str(folder)], ["verify", str(folder)], ["diff", str(finished), str(folder)]):
+        for name, content in (
+            ("weights.safetensors", raw[:-1]),
+            ("weights.safetensors", raw[:-1] + bytes((raw[-1] ^ 1,))),
+            ("weights.safetensors", None),
+            ("history.csv", b"edited"),
+        ):
+            path = folder / name
+            before = path.read_bytes()
+            path.write_bytes(content) if content is not None else path.unlink()
+            assert cli.main(command) == 1
+            why = "is missing" if content is None else "is not the file that run.json names"
+            assert f"{name} {why}" in capsys.readouterr().out
+            path.write_bytes(before)
+    assert cli.main(["verify", str(folder)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("verified: history.csv, weights.safetensors")
+    assert ("history.png" in out) == (folder / "history.png").exists()
+
+
+def signed(folder: Path) -> None:
+    """Make the manifest's hashes of the files those of the files."""
+    manifest = manifest_of(folder)
+    manifest["files"] = {name: files.file_sha256(folder / name) for name in manifest["files"]}
+    (folder / "run.json").write_text(json.dumps(manifest))
+
+
+def test_exactly_the_tensors_of_the_run(finished: Path, tmp_path: Path) -> None:
+    folder = edited(finished, tmp_path / "b", lambda m: None)
+    path = folder / "weights.safetensors"
+    state, metadata = files.load(path), files.load_metadata(path)
+    for changed, message in (
+        ({**state, "more": state["0.bias"]}, "the run has no tensor more"),
+        ({k: x for k, x in state.items() if k != "0.bias"}, r"0\.bias is not the tensor that run\.json names"),
+        ({**state, "0.bias": state["0.bias"] + 1}, r"0\.bias is not the tensor"),
+    ):
+        nl.save(changed, path, metadata)
+        signed(folder)
+        with pytest.raises(runs.DifferenceError, match=message):
+            runs.verify(folder)
+    nl.save(state, path, {**metadata, "run": "another"})
+    signed(folder)
+    with pytest.raises(runs.DifferenceError, match="is of another run"):
+        runs.verify(folder)
+
+
+def test_a_running_run_is_checked_like_any_other(finished: Path, tmp_path: Path) -> None:
+    folder = edited(finished, tmp_path / "b", lambda m: m.update(status="running"))
+    runs.verify(folder)
+    path = folder / "weights.safetensors"
+    raw = path.read_bytes()
+    path.write_bytes(raw[:-1] + bytes((raw[-1] ^ 1,)))
+    with pytest.raises(runs.DifferenceError, match="is not the file"):
+        runs.verify(folder)
+
+
+def test_files_that_are_no_files(finished: Path, tmp_path: Path) -> None:
+    folder = edited(finished, tmp_path / "b", lambda m: None)
+    (folder / "run.json").unlink()
+    os.mkfifo(folder / "run.json")
+    with pytest.raises(runs.CannotCompareError, match="no regular file"):
+        runs.read_manifest(folder)
+    other = edited(finished, tmp_path / "c", lambda m: None)
+    (other / "weights.safetensors").unlink()
+    os.mkfifo(other / "weights.safetensors")
+    with pytest.raises(runs.CannotCompareError, match="no regular file"):
+        runs.verify(other)
+
+
+def test_from_a_folder_to_predictions(finished: Path, few: data.Dataset, tmp_path: Path) -> None:
+    run = nl.load_run(finished)
+    y = run.predict(few.x_test)
+    assert y.shape == (30, 10)
+    assert (y.argmax(1) == few.t_test).mean() == manifest_of(finished)["test_accuracy"]
+    script = edited(finished, tmp_path / "s", lambda m: m.update(kind="script"))
+    with pytest.raises(runs.CannotCompareError, match=r"write nl\.load_run\(folder, model=Net\(\)\)"):
+        nl.load_run(script)
+    assert_same_bits(nl.load_run(script, models.build(SMALL)).predict(few.x_test), y)
+
+
+@pytest.mark.parametrize("number", [1])
+def test_runs_of_earlier_formats_still_load(number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()  # the whole digits
+    folder = tmp_path / "old"
+    shutil.copytree(Path(__file__).parent / "formats" / f"run-{number}", folder)
+    assert runs.read_manifest(folder)["format"] == number
+    assert runs.replay(folder, progress=False).startswith("identical: epochs 2, weights 431b825749db")
+    assert runs.diff(folder, folder) == []
+    assert nl.load_run(folder).predict(np.zeros((1, 1, 8, 8), np.float32)).shape == (1, 10)
+    raw = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(raw[:-1] + bytes((raw[-1] ^ 1,)))
+    with pytest.raises(runs.DifferenceError, match="is not the tensor that run"):
+        runs.verify(folder)
+    (folder / "weights.safetensors").write_bytes(raw)
+    (folder / "history.csv").write_text("edited")
+    with pytest.raises(runs.DifferenceError, match=r"history\.csv"):
+        runs.verify(folder)
+
+
+def test_two_runs_into_one_folder(tmp_path: Path) -> None:
+    nl.manual_seed(0)
+    model = models.build(SMALL)
+    recipe = runs.Recipe(SMALL, models.check_optimizer({"name": "SGD"}), 1, 16, 0)
+    first = runs.start_train(tmp_path / "r", [], data.load("digits"), recipe, model)
+    (tmp_path / "r/run.json").unlink()  # as it is before the first has written it
+    with pytest.raises(FileExistsError, match="another process is writing a run"):
+        runs.start_train(tmp_path / "r", [], data.load("digits"), recipe, model)
+    first.at_end("failed: x", model, nl.optim.SGD(model.parameters()))
+    with pytest.raises(FileExistsError, match="already holds a run"):
+        runs.start_train(tmp_path / "r", [], data.load("digits"), recipe, model)
+
+
+def test_failed_runs_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(self: nl.nn.Dropout, x: Any) -> Any:
+        raise RuntimeError("mine")
+
+    monkeypatch.setattr(nl.nn.Dropout, "forward", fail)
+    with pytest.raises(RuntimeError, match="mine"):
+        cli.main(["train", "--epochs", "1", "--out", str(tmp_path / "b")])
+    status = manifest_of(tmp_path / "b")["status"]
+    assert re.fullmatch(r"failed: RuntimeError: mine \(test_runs\.py:\d+\)", status)
+    runs.verify(tmp_path / "b")
 
 
 def test_replay_without_the_data(
@@ -305,6 +444,7 @@ def test_unfinished_run_is_compared_as_far_as_it_went(
     def cut(manifest: dict[str, Any]) -> None:
         manifest["epochs"].pop()
         manifest["status"] = "running"
+        manifest["pending"] = {name: files.file_sha256(finished / name) for name in manifest["files"]}
 
     folder = edited(finished, tmp_path / "b", cut)
     assert cli.main(["replay", str(folder)]) == 0
@@ -323,11 +463,23 @@ def test_diff(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "hyperparameter hyperparameters.optimizer.lr: 0.001 against 0.01"
     assert lines[1].startswith("epoch 1: tensor 0.weight differs: ")
+    assert re.fullmatch(r"weights: greatest difference \S+, at \S+\[.*\], \S+ against \S+", lines[2])
     assert cli.main(["diff", str(finished), str(tmp_path / "long")]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "hyperparameter hyperparameters.epochs: 2 against 3",
         "epochs: 2 against 3; those that both have are identical",
+        *runs.diff(finished, tmp_path / "long")[2:],
     ]
+    train(tmp_path / "seed", "--seed", "1", "--lr", "0.01")
+    assert [line.split(":")[0] for line in runs.diff(finished, tmp_path / "seed")] == [
+        "hyperparameter seed",
+        "hyperparameter hyperparameters.optimizer.lr",
+        "hyperparameter generator.seed",
+        "initial weights differ",
+        "epoch 1",
+        "weights",
+    ]
+    capsys.readouterr()
     assert cli.main(["diff", str(finished), str(other)]) == 1
     assert capsys.readouterr().out.startswith("data t_train: ")
     assert cli.main(["diff", str(finished), str(tmp_path)]) == 2
@@ -352,13 +504,17 @@ def test_interrupted_training(
     manifest = manifest_of(tmp_path / "b")
     assert manifest["status"] == "interrupted"
     assert len(manifest["epochs"]) == 1
-    assert manifest["generator"] == {"seed": 0, "draws": [0, 2, 7, 0, 0]}
+    assert manifest["generator_at_end"] == {"seed": 0, "draws": [0, 2, 7, 0, 0]}
     state = files.load(tmp_path / "b/weights.safetensors")
     assert manifest["weights_sha256"] == files.weights_sha256(state) != manifest["epochs"][0]["weights_sha256"]
     assert state["1.num_batches_tracked"] == 7
-    saved = files.load_metadata(tmp_path / "b/optimizer.safetensors")
-    assert saved["numbers"]["0.step"] == 7
-    assert files.load(tmp_path / "b/optimizer.safetensors")["0.exp_avg"].shape == (4, 1, 3, 3)
+    model = models.build(SMALL)
+    optimizer = nl.optim.Adam(model.parameters())
+    saved = nl.load_checkpoint(tmp_path / "b/checkpoint.safetensors", model, optimizer)
+    assert saved == {"generator": manifest["generator_at_end"], "epochs": 1}
+    assert files.weights_sha256(model.state_dict()) == manifest["weights_sha256"]
+    assert optimizer.state[model[0].weight]["step"] == 7
+    runs.verify(tmp_path / "b")
     monkeypatch.undo()
 
 
@@ -424,16 +580,79 @@ def test_git_commit_and_changes_are_recorded(tmp_path: Path, monkeypatch: pytest
     script.write_text("second = 2\n")
     monkeypatch.setattr(sys.modules["__main__"], "__file__", str(script))
     (tmp_path / "run").mkdir()
-    code = record_code(tmp_path / "run")
-    assert code == {
-        "script": "learn.py",
-        "modules": [],
-        "git": {"commit": git("rev-parse", "HEAD").strip(), "diff": "git.diff"},
-    }
-    assert "+second = 2" in (tmp_path / "run/code/git.diff").read_text()
+    (tmp_path / "new.py").write_text("")
+    git("config", "diff.external", "false")
+    git("config", "color.ui", "always")
+    code, copies = record_code(tmp_path / "run")
+    assert code["script"] == "learn.py"
+    assert all(name.startswith("_outside/") for name in code["modules"])  # the modules of this test
+    assert code["git"] == {"commit": git("rev-parse", "HEAD").strip(), "diff": "git.diff", "untracked": ["new.py"]}
+    assert {"code/git.diff", "code/learn.py"} <= set(copies)
+    assert "\n+second = 2\n" in (tmp_path / "run/code/git.diff").read_text()
     assert (tmp_path / "run/code/learn.py").read_text() == "second = 2\n"
     script.write_text("first = 1\n")
-    assert record_code(tmp_path / "run")["git"]["diff"] is None
+    assert record_code(tmp_path / "run")[0]["git"]["diff"] is None
+
+
+PROGRAM = """
+import sys
+sys.path[:0] = ["../lib", ".."]
+import numpy as np, nnlite as nl
+import beside, above
+nl.manual_seed({seed})
+model = nl.nn.Linear(3, 2)
+fit = nl.Trainer(model, nl.nn.CrossEntropyLoss(), nl.optim.SGD(model.parameters()), progress=False)
+fit.fit(np.ones((4, 3), np.float32), np.arange(4) % 2, seed=0, out="{out}")
+"""
+
+
+def run_program(folder: Path, arguments: list[str], text: str | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=folder, input=text, check=True, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path))},
+    )  # fmt: skip
+
+
+def test_code_beside_and_above_is_recorded_and_compared(tmp_path: Path) -> None:
+    work, lib = tmp_path / "work", tmp_path / "lib"
+    work.mkdir()
+    lib.mkdir()
+    (lib / "beside.py").write_text("x = 1\n")
+    (tmp_path / "above.py").write_text("y = 1\n")
+    (work / "learn.py").write_text(PROGRAM.format(seed=1, out="a"))
+    run_program(work, ["learn.py"])
+    (lib / "beside.py").write_text("x = 2\n")
+    (work / "learn.py").write_text(PROGRAM.format(seed=2, out="b"))
+    run_program(work, ["learn.py"])
+    manifest = manifest_of(work / "a")
+    assert manifest["seed"] == 0
+    assert manifest["generator"]["seed"] == 1
+    assert manifest["code"]["outside"] == {
+        "_outside/1/above.py": "../above.py", "_outside/1/lib/beside.py": "../lib/beside.py",
+    }  # fmt: skip
+    lines = runs.diff(work / "a", work / "b")
+    assert "code differs: _outside/1/lib/beside.py line 1" in lines
+    assert "code differs: learn.py line 6" in lines
+    assert [line for line in lines if line.startswith("initial weights differ: tensor weight differs")]
+    assert [line for line in lines if line == "hyperparameter generator.seed: 1 against 2"]
+    (work / "a/code/learn.py").write_text("edited")
+    with pytest.raises(runs.DifferenceError, match=r"code/learn\.py is not the file"):
+        runs.verify(work / "a")
+    (work / "b/code/more.py").write_text("added")
+    with pytest.raises(runs.DifferenceError, match=r"code/more\.py does not belong to the run"):
+        runs.verify(work / "b")
+
+
+def test_programs_without_a_file(tmp_path: Path) -> None:
+    for name in ("beside.py", "above.py"):
+        (tmp_path / name).write_text("")
+    program = PROGRAM.replace("[:0]", "[:0]").format(seed=1, out="c").replace('["../lib", ".."]', '["."]')
+    run_program(tmp_path, ["-c", program])
+    assert manifest_of(tmp_path / "c")["code"]["script"] == "_command.py"
+    assert (tmp_path / "c/code/_command.py").read_text() == program
+    found = run_program(tmp_path, ["-"], program.replace('out="c"', 'out="d"'))
+    assert "the run folder has no copy of the program, which came from standard input" in found.stderr
+    assert manifest_of(tmp_path / "d")["code"]["script"] is None
 
 
 def test_no_manifest_breaks_replay_or_diff(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -470,7 +470,7 @@ def test_script_writes_a_run_folder(tmp_path: Path) -> None:
     assert a["status"] == "finished"
     assert a["epochs"] == b["epochs"]
     assert len(a["epochs"]) == 2
-    assert a["code"] == {"script": "learn.py", "modules": ["helper.py"], "git": None}
+    assert a["code"] == {"script": "learn.py", "modules": ["helper.py"], "outside": {}, "git": None}
     assert (tmp_path / "a/code/learn.py").read_bytes() == script.read_bytes()
     assert (tmp_path / "a/code/helper.py").exists()
     assert set(a["data"]["sha256"]) == {"x", "t", "x_validation", "t_validation"}
@@ -491,7 +491,7 @@ def test_script_writes_a_run_folder(tmp_path: Path) -> None:
     c = json.loads((tmp_path / "c/run.json").read_text())
     assert c["status"] == "interrupted"
     assert c["epochs"][:2] == a["epochs"][: len(c["epochs"])]
-    assert c["generator"]["seed"] == 2
-    assert c["generator"]["draws"][random.SHUFFLING] >= len(c["epochs"])
+    assert c["generator_at_end"]["seed"] == 2
+    assert c["generator_at_end"]["draws"][random.SHUFFLING] >= len(c["epochs"])
     assert files.weights_sha256(files.load(tmp_path / "c/weights.safetensors")) == c["weights_sha256"]
     assert not [path for path in (tmp_path / "c").iterdir() if path.suffix == ".tmp"]

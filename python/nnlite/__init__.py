@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .model_trace import trace
     from .program import Program, load_program
     from .recorder import record
+    from .runs import load_run
     from .training import Trainer
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "load",
     "load_checkpoint",
     "load_program",
+    "load_run",
     "manual_seed",
     "nn",
     "no_grad",
@@ -78,6 +80,7 @@ _ON_USE = {
     "data": "",
     "kernels": "",
     "load_program": ".program",
+    "load_run": ".runs",
     "plot": "",
     "record": ".recorder",
     "shapes": "",

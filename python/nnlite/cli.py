@@ -1,6 +1,6 @@
-"""The command line: ``nnlite train``, ``replay``, ``diff`` and ``info``.
+"""The command line: ``nnlite train``, ``replay``, ``verify``, ``diff``, ``summary`` and ``info``.
 
-Exit codes: 0 done (``replay`` and ``diff``: identical); 1 failed (``replay`` and ``diff``: they differ); 2 wrong
+Exit codes: 0 done (``replay``, ``verify``, ``diff``: identical); 1 failed (those: they differ); 2 wrong
 usage, missing data, or nothing that could be compared; 130 ended by Ctrl-C.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -31,6 +32,7 @@ class _RefusalError(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    _open_streams()
     options = _parser().parse_args(arguments, argparse.Namespace(arguments=arguments))
     command: Callable[[argparse.Namespace], int] = options.run
     try:
@@ -39,9 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _RefusalError as error:
         print(f"nnlite {options.command}: {_printable(str(error))}", file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        return 1
     except (FloatingPointError, OSError, MemoryError) as error:
         print(f"nnlite {options.command}: {error or type(error).__name__}", file=sys.stderr)
-        return 2 if options.command in ("replay", "diff") else 1
+        return 2 if options.command in ("replay", "verify", "diff") else 1
     except KeyboardInterrupt:
         print(f"nnlite {options.command}: interrupted", file=sys.stderr)
         return 130
@@ -64,8 +68,9 @@ def _train(options: argparse.Namespace) -> int:
         options.batch_size or _BATCH_SIZES[options.data],
         options.seed,
     )
+    model = recipe.model()
     try:
-        run = runs.start_train(options.out, ["nnlite", *options.arguments], dataset, recipe)
+        run = runs.start_train(options.out, ["nnlite", *options.arguments], dataset, recipe, model)
     except OSError as error:
         raise _RefusalError(f"cannot write the run folder: {error}") from error
     print(
@@ -74,7 +79,7 @@ def _train(options: argparse.Namespace) -> int:
         flush=True,
     )
     try:
-        history = recipe.train(dataset, run, progress=True, device=options.device)
+        history = recipe.train(model, dataset, run, progress=True, device=options.device)
     except KeyboardInterrupt:
         print(f"the weights as they were before the interrupted step are in {run.folder}", file=sys.stderr)
         raise
@@ -93,6 +98,31 @@ def _replay(options: argparse.Namespace) -> int:
     except runs.DifferenceError as error:
         print(_printable(f"different: {error}"))
         return 1
+    return 0
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from . import runs
+
+    try:
+        verified = runs.verify(options.folder)
+    except runs.CannotCompareError as error:
+        raise _RefusalError(str(error)) from error
+    except runs.DifferenceError as error:
+        print(_printable(f"different: {error}"))
+        return 1
+    rest = f"; not covered: {', '.join(verified.not_covered)}" if verified.not_covered else ""
+    print(_printable(f"verified: {', '.join(verified.files) or 'no files'}{rest}"))
+    return 0
+
+
+def _summary(options: argparse.Namespace) -> int:
+    from . import models
+    from .model_summary import summary
+
+    layers = models.NETWORKS[options.model]()
+    size = {"digits": 8, "mnist": 28}[options.model]
+    print(summary(models.build(layers), (options.batch_size, 1, size, size)))
     return 0
 
 
@@ -120,10 +150,16 @@ def _parser() -> argparse.ArgumentParser:
 
     parser = argparse.ArgumentParser(
         prog="nnlite",
-        description="Neural networks with specified arithmetic: train, and check that every bit is the same.",
+        description=(
+            "Neural networks with specified arithmetic: train, and check that every bit is the same. `nnlite train` "
+            "trains a convolutional network (two convolutions with batch normalisation and pooling, one linear "
+            "layer) on handwritten digits and writes a run folder, which `nnlite replay` trains again and compares."
+        ),
+        epilog="example: nnlite train --out runs/first && nnlite replay runs/first --threads 1",
     )
     parser.add_argument("--version", action="version", version=f"nnlite {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    parser.set_defaults(run=lambda options: _help(parser))
     data_help = (
         "folder that has the four .gz files of --data, or a folder mnist or fashion-mnist with them "
         "(default: $NNLITE_DATA_DIR, else download)"
@@ -181,11 +217,20 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--threads", type=_integer(1, 1024), metavar="N", help=threads_help)
     replay.set_defaults(run=_replay)
 
+    verify = commands.add_parser("verify", help="check the files of a run against its manifest, without training")
+    verify.add_argument("folder", metavar="RUN_FOLDER")
+    verify.set_defaults(run=_verify)
+
     diff = commands.add_parser(
-        "diff", help="the first hyperparameter, data, epoch and tensor that differ between two runs"
+        "diff", help="what differs between two runs: settings, code, data, weights, the first epoch and tensor"
     )
     diff.add_argument("folders", nargs=2, metavar="RUN_FOLDER")
     diff.set_defaults(run=_diff)
+
+    summary = commands.add_parser("summary", help="a network's layers: shapes, parameters, multiply-adds, bytes")
+    summary.add_argument("model", metavar="MODEL", choices=("digits", "mnist"), help="digits or mnist")
+    summary.add_argument("--batch-size", type=_integer(1, 1 << 20), default=1, metavar="N", help="default: %(default)s")
+    summary.set_defaults(run=_summary)
 
     info = commands.add_parser("info", help="versions, CPU features, backends and threads")
     info.add_argument("--json", action="store_true", help="as JSON")
@@ -193,17 +238,32 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _help(parser: argparse.ArgumentParser) -> int:
+    parser.print_help(sys.stderr)
+    return 2
+
+
+def _open_streams() -> None:
+    """Give a process without standard output or error something to write to; and say what a terminal cannot."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (until the process ends)
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _set_threads(options: argparse.Namespace) -> None:
     """Choose threads, backend and device first, so that a wrong ``NNLITE_BACKEND`` is told in a sentence."""
     from . import cuda
     from .backend import get_num_threads, ops, set_num_threads
 
-    if options.command not in ("train", "replay"):
-        return
     try:
+        get_num_threads()
+        if options.command not in ("train", "replay"):
+            return
         if options.threads is not None:
             set_num_threads(options.threads)
-        get_num_threads()
         ops()
         cuda.check_device(options.device)
     except (ImportError, RuntimeError, ValueError) as error:

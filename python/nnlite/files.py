@@ -41,6 +41,11 @@ def save(state: Mapping[str, Array], path: Path, metadata: Mapping[str, Any] | N
         ValueError: a name that the format has not; two arrays that cannot be told apart.
         OSError: the file cannot be written.
     """
+    write_file(path, to_bytes(state, metadata))
+
+
+def to_bytes(state: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> bytes:
+    """The content of the file that :func:`save` writes."""
     import safetensors.numpy
 
     if not isinstance(state, Mapping):
@@ -60,7 +65,7 @@ def save(state: Mapping[str, Array], path: Path, metadata: Mapping[str, Any] | N
     for name, x in arrays.items():
         if name not in again or again[name].shape != x.shape or again[name].tobytes() != x.tobytes():
             raise ValueError(f"save: {name!r} ({x.dtype}, shape {x.shape}) does not come back from the file format")
-    write_file(path, content)
+    return bytes(content)
 
 
 def load(path: Path) -> dict[str, Array]:
@@ -295,6 +300,14 @@ def _remove_orphans(folder: str, prefix: str) -> None:
 
 
 # ------------------------------------------------------------------------------------------------------------ hashes
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a regular file, in hexadecimal."""
+    name = os.fsdecode(path)
+    _require_file("file_sha256", name)
+    with open(name, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def tensor_sha256(name: str, x: Array) -> str:

@@ -3,27 +3,22 @@
 from .schema import (
     LAYERS,
     OPTIMIZERS,
-    Flag,
-    Integer,
     Layer,
     ManifestError,
-    Number,
     build,
     build_optimizer,
     check_layers,
     check_optimizer,
     check_shapes,
 )
-from .zoo import digits, mnist
+from .zoo import NETWORKS, digits, mnist
 
 __all__ = [
     "LAYERS",
+    "NETWORKS",
     "OPTIMIZERS",
-    "Flag",
-    "Integer",
     "Layer",
     "ManifestError",
-    "Number",
     "build",
     "build_optimizer",
     "check_layers",

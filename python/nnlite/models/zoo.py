@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .schema import Layer, check_layers
 
 
@@ -30,3 +32,7 @@ def _convolutional(kernel_size: int, padding: int, features: int) -> list[Layer]
             {"layer": "Linear", "in_features": features, "out_features": 10},
         ]
     )
+
+
+NETWORKS: dict[str, Callable[[], list[Layer]]] = {"digits": digits, "mnist": mnist}
+"""The networks by name, as layers: ``models.build(models.NETWORKS["digits"]())``."""

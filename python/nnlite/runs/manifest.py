@@ -6,17 +6,20 @@ import json
 import math
 import os
 import re
+import stat
 from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
 
-from .. import files, models
+from .. import files
 from ..models import ManifestError
+from ..models.schema import shown
 
 Manifest = dict[str, Any]
-FORMAT = 1
-_LARGEST_MANIFEST = 1 << 26  # bytes
+FORMAT = 2
+FORMATS = (1, 2)
+_LARGEST_MANIFEST = 1 << 24  # bytes
 _MOST_EPOCHS = 100_000
 _MOST_TENSORS = 10_000
 _SHA256 = re.compile("[0-9a-f]{64}")
@@ -43,7 +46,10 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     """
     path = Path(folder) / "run.json"
     try:
-        if path.stat().st_size > _LARGEST_MANIFEST:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise ManifestError("it is no regular file")
+        if found.st_size > _LARGEST_MANIFEST:
             raise ManifestError(f"it is larger than {_LARGEST_MANIFEST} bytes")
         value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
         _check_manifest(value)
@@ -61,8 +67,9 @@ def _refuse_constant(name: str) -> None:
 
 def _check_manifest(value: object) -> None:
     manifest = _object(value, "the manifest")
-    if integer(_get(manifest, "format", ""), "format", 0, 1 << 31) != FORMAT:
-        raise ManifestError(f"its format is {manifest['format']}, but this nnlite reads format {FORMAT}")
+    if integer(_get(manifest, "format", ""), "format", 0, 1 << 31) not in FORMATS:
+        known = " and ".join(map(str, FORMATS))
+        raise ManifestError(f"its format is {manifest['format']}, but this nnlite reads formats {known}")
     if _get(manifest, "kind", "") not in ("train", "script"):
         raise ManifestError("kind must be train or script")
     for key in ("nnlite", "status"):
@@ -72,6 +79,14 @@ def _check_manifest(value: object) -> None:
         integer(manifest["seed"], "seed", 0, 2**64 - 1)
     _check_sha256s(_get(_object(_get(manifest, "data", ""), "data"), "sha256", "data."), "data.sha256")
     _get(_object(_get(manifest, "model", ""), "model"), "layers", "model.")
+    if manifest["format"] >= 2:
+        _text(_get(manifest, "id", ""), "id")
+        _check_files(_get(manifest, "files", ""), "files")
+        _check_files(manifest.get("pending", {}), "pending")
+        initial = _object(_get(manifest, "initial", ""), "initial")
+        _sha256(_get(initial, "weights_sha256", "initial."), "initial.weights_sha256")
+        _check_sha256s(_get(initial, "tensors_sha256", "initial."), "initial.tensors_sha256")
+        _object(_get(manifest, "generator", ""), "generator")
     hyperparameters = _object(_get(manifest, "hyperparameters", ""), "hyperparameters")
     planned = integer(_get(hyperparameters, "epochs", "hyperparameters."), "hyperparameters.epochs", 1, _MOST_EPOCHS)
     epochs = _get(manifest, "epochs", "")
@@ -113,8 +128,11 @@ def _object(value: object, where: str) -> dict[str, Any]:
 
 def integer(value: object, where: str, low: int, high: int) -> int:
     """``value`` if it is an integer in these bounds."""
-    checked: int = models.Integer(low, high).check(value, where)
-    return checked
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ManifestError(f"{where} must be an integer, got {shown(value)}")
+    if not low <= value <= high:
+        raise ManifestError(f"{where} must be between {low} and {high}, got {shown(value)}")
+    return value
 
 
 def _text(value: object, where: str) -> None:
@@ -123,8 +141,12 @@ def _text(value: object, where: str) -> None:
 
 
 def _number_or_none(value: object, where: str) -> None:
-    if value is not None:
-        models.Number(-math.inf, math.inf).check(value, where)
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ManifestError(f"{where} must be a number, got {shown(value)}")
+    if (isinstance(value, int) and value.bit_length() > 1000) or not math.isfinite(value):
+        raise ManifestError(f"{where} must be a number that a float can hold, got {shown(value)}")
 
 
 def _sha256(value: object, where: str) -> None:
@@ -138,3 +160,12 @@ def _check_sha256s(value: object, where: str) -> None:
         raise ManifestError(f"{where} must have at most {_MOST_TENSORS} entries")
     for name, sha256 in entries.items():
         _sha256(sha256, f"{where}[{name!r}]")
+
+
+def _check_files(value: object, where: str) -> None:
+    """Names of files below the run folder, and their SHA-256."""
+    _check_sha256s(value, where)
+    assert isinstance(value, dict)
+    for name in value:
+        if not name or name.startswith("/") or "\\" in name or {"", ".", ".."} & set(name.split("/")):
+            raise ManifestError(f"{where}: {shown(name)} is no name of a file below the run folder")

@@ -12,6 +12,7 @@ def picture(history: History) -> bytes | None:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
+        from matplotlib.ticker import MaxNLocator
     except ImportError:
         return None
     import io
@@ -23,13 +24,17 @@ def picture(history: History) -> bytes | None:
         "loss": {"training": history.loss, "test": history.test_loss},
         "accuracy": {"training": history.train_accuracy, "test": history.test_accuracy},
     }
-    for axes, (title, curves) in zip(figure.subplots(1, 2), panels.items(), strict=True):
+    panels = {
+        title: {label: values for label, values in curves.items() if None not in values}
+        for title, curves in panels.items()
+    }
+    panels = {title: curves for title, curves in panels.items() if curves}  # a regression has no accuracy
+    for axes, (title, curves) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         for label, values in curves.items():
-            if None not in values:
-                axes.plot(epochs, values, marker=".", label=label)
+            axes.plot(epochs, values, marker=".", label=label)
         axes.set(title=title, xlabel="epoch")
-        if axes.lines:
-            axes.legend()
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # no epoch 1.2
+        axes.legend()
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=120)
     return buffer.getvalue()

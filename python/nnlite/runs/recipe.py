@@ -18,13 +18,18 @@ class Recipe(NamedTuple):
     batch_size: int
     seed: int
 
-    def train(self, dataset: data.Dataset, callback: Callback, progress: bool, device: str = "cpu") -> History:
-        """Draw the weights, train on ``device``, and tell ``callback``."""
+    def model(self) -> nn.Sequential:
+        """The model with newly drawn weights."""
         random.manual_seed(self.seed)
-        model = models.build(self.layers).to(device)
-        trainer = Trainer(
-            model, nn.CrossEntropyLoss(), models.build_optimizer(self.optimizer, model), progress=progress
-        )
+        return models.build(self.layers)
+
+    def train(
+        self, model: nn.Module, dataset: data.Dataset, callback: Callback, progress: bool, device: str = "cpu"
+    ) -> History:
+        """Train what :meth:`model` has just drawn on ``device``, and tell ``callback``."""
+        model = model.to(device)
+        optimizer = models.build_optimizer(self.optimizer, model)
+        trainer = Trainer(model, nn.CrossEntropyLoss(), optimizer, progress=progress)
         return trainer.run(
             dataset.x_train,
             dataset.t_train,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .. import NUMERICS, data, files, info, models, nn
+from .. import NUMERICS, data, info, models, nn
 from ..models import ManifestError
-from ..training.history import Callback, Row
+from ..training.history import Callback, Row, hashes
 from .diff import first_difference
 from .manifest import (
     CannotCompareError,
@@ -18,6 +18,7 @@ from .manifest import (
     read_manifest,
 )
 from .recipe import Recipe
+from .verify import verify_files
 
 
 def replay(
@@ -35,9 +36,14 @@ def replay(
     """
     manifest = read_manifest(folder)
     dataset, recipe = _comparable(manifest, data_dir)
-    _compare_weights_file(Path(folder), manifest)
+    verify_files(Path(folder), manifest)
+    model = recipe.model()
+    if "initial" in manifest:
+        different = first_difference(manifest["initial"], hashes(model), ())
+        if different:
+            raise DifferenceError(f"initial weights: {different}")
     try:
-        recipe.train(dataset, _Comparison(manifest["epochs"]), progress, device)
+        recipe.train(model, dataset, _Comparison(manifest["epochs"]), progress, device)
     except FloatingPointError as error:
         raise DifferenceError(str(error)) from error
     if manifest["status"] == "finished":
@@ -90,25 +96,10 @@ def _comparable(manifest: Manifest, data_dir: str | None) -> tuple[data.Dataset,
                 f"the run was made with other data: {key} has the SHA-256 {there.get(key)}, but here {here.get(key)}"
             )
     try:
-        models.check_shapes(recipe.layers, dataset.x_train.shape[1:], dataset.classes)
+        models.check_shapes(recipe.layers, dataset.x_train.shape[1:], dataset.classes, recipe.batch_size)
     except ManifestError as error:
         raise CannotCompareError(f"run.json: model.{error}") from error
     return dataset, recipe
-
-
-def _compare_weights_file(folder: Path, manifest: Manifest) -> None:
-    path = folder / "weights.safetensors"
-    try:
-        state = files.load(path)
-    except OSError as error:
-        raise CannotCompareError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise CannotCompareError(f"{path} is not a weights file: {error}") from error
-    if manifest["status"] == "running":
-        return  # killed; the file may be one epoch ahead of the manifest
-    for name, sha256 in manifest["tensors_sha256"].items():
-        if name not in state or files.tensor_sha256(name, state[name]) != sha256:
-            raise DifferenceError(f"weights.safetensors: {name} is not the tensor that run.json names")
 
 
 class _Comparison(Callback):
