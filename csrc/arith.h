@@ -20,25 +20,9 @@ NNLITE_HD static inline double fma(double a, double b, double c) { return __buil
 
 #else
 
-// a * b is exact in binary64. Its sum with c is rounded to odd there (the last bit set where the sum is inexact), which
-// makes the second rounding, to binary32, the only one that counts.
-static inline float fma(float a, float b, float c) {
-  const double p = static_cast<double>(a) * static_cast<double>(b);
-  const double s = p + c;
-  const double t = s - p;
-  const double e = (p - (s - t)) + (c - t);  // TwoSum: p + c = s + e exactly
-  int64_t bits;
-  std::memcpy(&bits, &s, sizeof bits);
-  // Towards e by one unit, if e is not 0 (nor NaN: then s is Inf or NaN and stays) and the last bit is even.
-  const int64_t inexact = (e < 0) | (e > 0);
-  const int64_t away = ((e > 0) == (s > 0)) ? 1 : -1;
-  bits += (inexact & ~bits & 1) * away;
-  double odd;
-  std::memcpy(&odd, &bits, sizeof odd);
-  return static_cast<float>(odd);
-}
-
-double fma(double a, double b, double c);  // runtime/fma.cpp
+// runtime/fma.cpp: by the CPU's instruction where it has one, else by other operations, with the same bits.
+float fma(float a, float b, float c);
+double fma(double a, double b, double c);
 
 #endif
 

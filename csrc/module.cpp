@@ -1,6 +1,7 @@
 // One extension module per instruction set. Its ops are those of csrc/bind, gathered by CMake.
 #include <pybind11/pybind11.h>
 
+#include "fma.h"
 #include "parallel.h"
 
 #include "bindings.inc"
@@ -40,7 +41,9 @@ PYBIND11_MODULE(NNLITE_MODULE, m) {
 #else
   m.attr("_compiler") = "GCC " __VERSION__;
 #endif
+  nnlite::set_fma_instruction(true);
   m.def("_cpu_features", cpu_features);
+  m.def("_set_fma_instruction", &nnlite::set_fma_instruction);
   m.def("_set_num_threads", &nnlite::set_num_threads);
   m.def("_get_num_threads", &nnlite::num_threads);
 }

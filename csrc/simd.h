@@ -73,14 +73,11 @@ static inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
   return (Vec<double>)vfmaq_f64((float64x2_t)c, (float64x2_t)a, (float64x2_t)b);
 }
 #else
-static inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) {
-  for (int i = 0; i < kLanes<float>; ++i) c[i] = fma(a[i], b[i], c[i]);
-  return c;
-}
-static inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) {
-  for (int i = 0; i < kLanes<double>; ++i) c[i] = fma(a[i], b[i], c[i]);
-  return c;
-}
+// runtime/fma.cpp: by the CPU's instruction where it has one, else by other operations, with the same bits.
+extern Vec<float> (*fma_of_floats)(Vec<float>, Vec<float>, Vec<float>);
+extern Vec<double> (*fma_of_doubles)(Vec<double>, Vec<double>, Vec<double>);
+static inline Vec<float> fma(Vec<float> a, Vec<float> b, Vec<float> c) { return fma_of_floats(a, b, c); }
+static inline Vec<double> fma(Vec<double> a, Vec<double> b, Vec<double> c) { return fma_of_doubles(a, b, c); }
 #endif
 
 // Lanes [first, last) of a vector in memory, which may lie outside the vector; the others are +0 when loaded, and in no

@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace batchnorm_bindings {
 namespace {
 
 Input planes(const char* op, const char* name, const py::object& value) {
@@ -117,8 +118,10 @@ py::tuple running_update(const py::object& running_mean_object, const py::object
 }
 
 }  // namespace
+}  // namespace batchnorm_bindings
 
 void bind_batchnorm(py::module_& m) {
+  using namespace batchnorm_bindings;
   m.def("batchnorm_training_forward", training_forward, py::arg("x"), py::arg("weight"), py::arg("bias"),
         py::arg("eps") = 1e-5, py::arg("relu") = false);
   m.def("batchnorm_training_backward", backward<true>, py::arg("dy"), py::arg("x"), py::arg("weight"), py::arg("mean"),

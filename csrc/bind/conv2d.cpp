@@ -4,6 +4,7 @@
 #include "conv2d_size.h"
 
 namespace nnlite {
+namespace conv2d_bindings {
 namespace {
 
 constexpr auto kXAxes = "(N, C, H, W)";
@@ -71,8 +72,10 @@ Array backward_bias(const py::object& dy_object) {
 }
 
 }  // namespace
+}  // namespace conv2d_bindings
 
 void bind_conv2d(py::module_& m) {
+  using namespace conv2d_bindings;
   m.def("conv2d_forward", forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("stride") = 1,
         py::arg("padding") = 0, py::arg("dilation") = 1, py::arg("groups") = 1);
   m.def("conv2d_backward_data", backward_data, py::arg("dy"), py::arg("weight"), py::arg("x_shape"),

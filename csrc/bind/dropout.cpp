@@ -5,6 +5,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace dropout_bindings {
 namespace {
 
 constexpr uint32_t kStream = 2;
@@ -51,8 +52,10 @@ Array backward(const py::object& dy_object, const py::object& mask_object, const
 }
 
 }  // namespace
+}  // namespace dropout_bindings
 
 void bind_dropout(py::module_& m) {
+  using namespace dropout_bindings;
   m.def("dropout_forward", forward, py::arg("x"), py::arg("p"), py::arg("seed"), py::arg("draw"));
   m.def("dropout_backward", backward, py::arg("dy"), py::arg("mask"), py::arg("p"));
 }

@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace elementwise_bindings {
 namespace {
 
 // Defines the op `name`(a) or `name`(a, b), element by element; kernel(pointers…, n) resolves to the overload for the
@@ -40,8 +41,10 @@ void define(py::module_& m, const char* op, const char* a_name, const char* b_na
 }
 
 }  // namespace
+}  // namespace elementwise_bindings
 
 void bind_elementwise(py::module_& m) {
+  using namespace elementwise_bindings;
   define(m, "relu_forward", "x", [](auto... a) { relu_forward(a...); });
   define(m, "relu_backward", "dy", "y", [](auto... a) { relu_backward(a...); });
   define(m, "sigmoid_forward", "x", [](auto... a) { sigmoid_forward(a...); });

@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace gemm_bindings {
 namespace {
 
 Array multiply(GemmSize size, const Input& a, const Input& b, const Input* bias) {
@@ -59,8 +60,10 @@ Array linear_backward_bias(const py::object& dy_object) {
 }
 
 }  // namespace
+}  // namespace gemm_bindings
 
 void bind_gemm(py::module_& m) {
+  using namespace gemm_bindings;
   m.def("gemm", gemm_op, py::arg("a"), py::arg("b"), py::arg("transpose_a") = false, py::arg("transpose_b") = false);
   m.def("linear_forward", linear_forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none());
   m.def("linear_backward_data", linear_backward_data, py::arg("dy"), py::arg("weight"));

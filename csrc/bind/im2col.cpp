@@ -4,6 +4,7 @@
 #include "windows.h"
 
 namespace nnlite {
+namespace im2col_bindings {
 namespace {
 
 std::pair<WindowAxis, WindowAxis> axes(Pair size, const Windows& w) {
@@ -42,8 +43,10 @@ Array backward(const py::object& col_object, const py::object& x_shape_object, c
 }
 
 }  // namespace
+}  // namespace im2col_bindings
 
 void bind_im2col(py::module_& m) {
+  using namespace im2col_bindings;
   m.def("im2col", forward, py::arg("x"), py::arg("kernel_size"), py::arg("stride") = 1, py::arg("padding") = 0,
         py::arg("dilation") = 1);
   m.def("col2im", backward, py::arg("col"), py::arg("x_shape"), py::arg("kernel_size"), py::arg("stride") = 1,

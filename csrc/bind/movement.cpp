@@ -2,6 +2,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace movement_bindings {
 namespace {
 
 // `shape_object` with the size that its one -1 stands for.
@@ -57,8 +58,10 @@ void assign(const py::object& x_object, const py::object& value_object) {
 }
 
 }  // namespace
+}  // namespace movement_bindings
 
 void bind_movement(py::module_& m) {
+  using namespace movement_bindings;
   m.def("reshape", reshape, py::arg("x"), py::arg("shape"));
   m.def("copy", copy, py::arg("x"));
   m.def("assign", assign, py::arg("x"), py::arg("value"));

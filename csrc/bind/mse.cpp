@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace mse_bindings {
 namespace {
 
 void check_pair(const Input& x, const Input& target) {
@@ -35,8 +36,10 @@ Array backward(const py::object& dloss_object, const py::object& x_object, const
 }
 
 }  // namespace
+}  // namespace mse_bindings
 
 void bind_mse(py::module_& m) {
+  using namespace mse_bindings;
   m.def("mse_forward", forward, py::arg("x"), py::arg("target"));
   m.def("mse_backward", backward, py::arg("dloss"), py::arg("x"), py::arg("target"));
 }

@@ -7,6 +7,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace optim_bindings {
 namespace {
 
 // The lists of an update, checked in full before anything is written. Parameters may differ in dtype.
@@ -176,8 +177,10 @@ void adam(const py::object& params, const py::object& grads, const py::object& e
 }
 
 }  // namespace
+}  // namespace optim_bindings
 
 void bind_optim(py::module_& m) {
+  using namespace optim_bindings;
   m.def("sgd_update", sgd, py::arg("params"), py::arg("grads"), py::arg("velocities"), py::arg("lr"),
         py::arg("momentum"), py::arg("weight_decay"), py::arg("nesterov"));
   m.def("adam_update", adam, py::arg("params"), py::arg("grads"), py::arg("exp_avgs"), py::arg("exp_avg_sqs"),

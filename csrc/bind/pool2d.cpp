@@ -6,6 +6,7 @@
 #include "windows.h"
 
 namespace nnlite {
+namespace pool2d_bindings {
 namespace {
 
 constexpr auto kXAxes = "(N, C, H, W)";
@@ -137,8 +138,10 @@ Array global_backward(const py::object& dy_object, const py::object& x_shape_obj
 }
 
 }  // namespace
+}  // namespace pool2d_bindings
 
 void bind_pool2d(py::module_& m) {
+  using namespace pool2d_bindings;
   m.def("max_pool2d_forward", max_forward, py::arg("x"), py::arg("kernel_size"), py::arg("stride") = py::none(),
         py::arg("padding") = 0);
   m.def("max_pool2d_backward", max_backward, py::arg("dy"), py::arg("index"), py::arg("x_shape"),

@@ -5,6 +5,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace random_bindings {
 namespace {
 
 Draw draw_of(const char* op, py::handle seed, py::handle draw, py::handle stream) {
@@ -78,8 +79,10 @@ Array normal_op(const py::object& shape, const py::object& mean, const py::objec
 }
 
 }  // namespace
+}  // namespace random_bindings
 
 void bind_random(py::module_& m) {
+  using namespace random_bindings;
   m.def("random_bits", bits_op, py::arg("n"), py::arg("seed"), py::arg("draw"), py::arg("stream"));
   m.def("random_permutation", permutation_op, py::arg("n"), py::arg("seed"), py::arg("draw"), py::arg("stream"));
   m.def("random_uniform", uniform_op, py::arg("shape"), py::arg("low"), py::arg("high"), py::arg("dtype"),

@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace softmax_bindings {
 namespace {
 
 Array forward(const py::object& x_object) {
@@ -28,8 +29,10 @@ Array backward(const py::object& dy_object, const py::object& y_object) {
 }
 
 }  // namespace
+}  // namespace softmax_bindings
 
 void bind_softmax(py::module_& m) {
+  using namespace softmax_bindings;
   m.def("softmax_forward", forward, py::arg("x"));
   m.def("softmax_backward", backward, py::arg("dy"), py::arg("y"));
 }

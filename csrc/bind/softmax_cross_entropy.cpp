@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace softmax_cross_entropy_bindings {
 namespace {
 
 // Labels of any integer type, or class probabilities.
@@ -62,8 +63,10 @@ Array backward(const py::object& dloss_object, const py::object& y_object, const
 }
 
 }  // namespace
+}  // namespace softmax_cross_entropy_bindings
 
 void bind_softmax_cross_entropy(py::module_& m) {
+  using namespace softmax_cross_entropy_bindings;
   m.def("softmax_cross_entropy_forward", forward, py::arg("x"), py::arg("target"));
   m.def("softmax_cross_entropy_backward", backward, py::arg("dloss"), py::arg("y"), py::arg("target"));
 }

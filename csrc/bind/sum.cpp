@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace sum_bindings {
 namespace {
 
 Array forward(const py::object& x_object) {
@@ -26,8 +27,10 @@ Array backward(const py::object& dy_object, const py::object& x_shape) {
 }
 
 }  // namespace
+}  // namespace sum_bindings
 
 void bind_sum(py::module_& m) {
+  using namespace sum_bindings;
   m.def("sum_forward", forward, py::arg("x"));
   m.def("sum_backward", backward, py::arg("dy"), py::arg("x_shape"));
 }

@@ -3,6 +3,7 @@
 #include "array.h"
 
 namespace nnlite {
+namespace transpose_bindings {
 namespace {
 
 Array transposed(const py::object& x_object) {
@@ -15,7 +16,11 @@ Array transposed(const py::object& x_object) {
 }
 
 }  // namespace
+}  // namespace transpose_bindings
 
-void bind_transpose(py::module_& m) { m.def("transpose", transposed, py::arg("x")); }
+void bind_transpose(py::module_& m) {
+  using namespace transpose_bindings;
+  m.def("transpose", transposed, py::arg("x"));
+}
 
 }  // namespace nnlite

@@ -798,14 +798,20 @@ void lattice_convolution(int64_t n, int64_t m, int64_t channels, Axis h, Axis w,
   };
   const int64_t plane = h.size * w.size, taps = h.taps * w.taps;
   const bool single = single_pixels(h, w, lattice.a, lattice.b);
-  const bool gains = single ? is_small<T>(m, plane)
-                            : h.step > 1 || w.step > 1 || lattice.b % kLanes<T> != 0 ||
-                                  share_inside(h, lattice.a) * share_inside(w, lattice.b) < kMostInside;
-  if (!gains || !lanes_serve<T>(n, channels, taps, plane, lattice.a * lattice.b)) return in_full(0, n);
-  const Parts bands = lane_bands<T>(channels, h, w, lattice.a);
-  std::deque<LatticeLanes<T>> lanes;
-  lanes.emplace_back(channels, h, w, m, filters, bias, lattice, bands);
-  lanes_convolution(n, m, channels, plane, source, source_image, lanes, bands, lattice, lattice.a, taps, in_full);
+  [[maybe_unused]] const bool gains = single
+                                          ? is_small<T>(m, plane)
+                                          : h.step > 1 || w.step > 1 || lattice.b % kLanes<T> != 0 ||
+                                                share_inside(h, lattice.a) * share_inside(w, lattice.b) < kMostInside;
+  if constexpr (kHasSpecialKernels) {
+    if (gains && lanes_serve<T>(n, channels, taps, plane, lattice.a * lattice.b)) {
+      const Parts bands = lane_bands<T>(channels, h, w, lattice.a);
+      std::deque<LatticeLanes<T>> lanes;
+      lanes.emplace_back(channels, h, w, m, filters, bias, lattice, bands);
+      lanes_convolution(n, m, channels, plane, source, source_image, lanes, bands, lattice, lattice.a, taps, in_full);
+      return;
+    }
+  }
+  in_full(0, n);
 }
 
 template <class T>
@@ -817,13 +823,15 @@ void forward(const Conv2dSize& size, const T* x, const T* weight, const T* bias,
   for (int64_t i = 0; i < size.s; ++i) ds[i] = i * size.dilation_w - size.padding_w;
   const Axis h = make_axis(size.r, size.stride_h, dr.get(), size.h),
              w = make_axis(size.s, size.stride_w, ds.get(), size.w);
-  if (m == 1 && (rows_share(h, w) || rows_roll(channels, h, w)) && size.n * out_plane > 0) {
-    const OneChannelConvolution<T> convolution(size.n * size.k, size.k, channels, h, w, x, weight, bias, size.out_h,
-                                               size.out_w);
-    const int64_t grain = convolution.count() * kGrainWork / convolution.work();
-    parallel_for(0, convolution.count(), std::max<int64_t>(1, grain),
-                 [&](int64_t begin, int64_t end) { convolution.run(begin, end, y, out_plane); });
-    return;
+  if constexpr (kHasSpecialKernels) {
+    if (m == 1 && (rows_share(h, w) || rows_roll(channels, h, w)) && size.n * out_plane > 0) {
+      const OneChannelConvolution<T> convolution(size.n * size.k, size.k, channels, h, w, x, weight, bias, size.out_h,
+                                                 size.out_w);
+      const int64_t grain = convolution.count() * kGrainWork / convolution.work();
+      parallel_for(0, convolution.count(), std::max<int64_t>(1, grain),
+                   [&](int64_t begin, int64_t end) { convolution.run(begin, end, y, out_plane); });
+      return;
+    }
   }
   const Lattice<T> lattice{y, size.k * out_plane, out_plane, size.out_w, 1, 1, 0, 0, size.out_h, size.out_w};
   for (int64_t g = 0; g < size.groups; ++g) {
@@ -1076,31 +1084,35 @@ void backward_data(const Conv2dSize& size, const T* dy, const T* weight, T* dx) 
   const int64_t channels = size.c / size.groups, m = size.k / size.groups;
   const int64_t phases_h = std::min(size.stride_h, size.h), phases_w = std::min(size.stride_w, size.w);
   if (size.n * size.c * size.h * size.w == 0) return;
-  if (channels == 1 && size.dilation_h == 1 && phases_h * phases_w <= kMostPhases) {
-    return backward_data_of_planes(size, dy, weight, dx);
+  if constexpr (kHasSpecialKernels) {
+    if (channels == 1 && size.dilation_h == 1 && phases_h * phases_w <= kMostPhases) {
+      return backward_data_of_planes(size, dy, weight, dx);
+    }
   }
   const bool strided = phases_h * phases_w > 1;
   const int64_t out_plane = size.out_h * size.out_w;
-  const int64_t taps = ceil_div(size.r * size.s, phases_h * phases_w);  // of a residue
-  if (strided && size.groups == 1 && lanes_serve<T>(size.n, m, taps, out_plane, size.h * size.w)) {
-    std::deque<Phase<T>> phases;
-    std::deque<LatticeLanes<T>> lanes;
-    for (int64_t ph = 0; ph < phases_h; ++ph) {
-      for (int64_t pw = 0; pw < phases_w; ++pw) phases.emplace_back(size, weight, dx, ph, pw);
+  [[maybe_unused]] const int64_t taps = ceil_div(size.r * size.s, phases_h * phases_w);  // of a residue
+  if constexpr (kHasSpecialKernels) {
+    if (strided && size.groups == 1 && lanes_serve<T>(size.n, m, taps, out_plane, size.h * size.w)) {
+      std::deque<Phase<T>> phases;
+      std::deque<LatticeLanes<T>> lanes;
+      for (int64_t ph = 0; ph < phases_h; ++ph) {
+        for (int64_t pw = 0; pw < phases_w; ++pw) phases.emplace_back(size, weight, dx, ph, pw);
+      }
+      const Phase<T>& largest = phases.front();  // in rows and columns
+      const Parts bands = lane_bands<T>(m, largest.h, largest.w, largest.lattice.a);
+      for (const Phase<T>& phase : phases) {
+        lanes.emplace_back(m, phase.h, phase.w, channels, phase.filters.get(), nullptr, phase.lattice, bands);
+      }
+      lanes_convolution(size.n, channels, m, out_plane, dy, size.k * out_plane, lanes, bands, largest.lattice, size.h,
+                        size.r * size.s, [&](int64_t first, int64_t count) {
+                          Conv2dSize part = size;
+                          part.n = count;
+                          strided_backward_data(part, dy + first * size.k * out_plane, weight,
+                                                dx + first * size.c * size.h * size.w);
+                        });
+      return;
     }
-    const Phase<T>& largest = phases.front();  // in rows and columns
-    const Parts bands = lane_bands<T>(m, largest.h, largest.w, largest.lattice.a);
-    for (const Phase<T>& phase : phases) {
-      lanes.emplace_back(m, phase.h, phase.w, channels, phase.filters.get(), nullptr, phase.lattice, bands);
-    }
-    lanes_convolution(size.n, channels, m, out_plane, dy, size.k * out_plane, lanes, bands, largest.lattice, size.h,
-                      size.r * size.s, [&](int64_t first, int64_t count) {
-                        Conv2dSize part = size;
-                        part.n = count;
-                        strided_backward_data(part, dy + first * size.k * out_plane, weight,
-                                              dx + first * size.c * size.h * size.w);
-                      });
-    return;
   }
   if (strided) return strided_backward_data(size, dy, weight, dx);
   const Phase<T> phase(size, weight, dx, 0, 0);
@@ -1402,7 +1414,9 @@ template <class T>
 void backward_weights(const Conv2dSize& size, const T* dy, const T* x, T* dweight) {
   const int64_t channels = size.c / size.groups, m = size.k / size.groups;
   // Vectors over groups are worth turning x when vectors over one group's output channels would be half empty.
-  if (channels == 1 && size.groups > 1 && 2 * m <= kLanes<T>) return depthwise_weights(size, dy, x, dweight);
+  if constexpr (kHasSpecialKernels) {
+    if (channels == 1 && size.groups > 1 && 2 * m <= kLanes<T>) return depthwise_weights(size, dy, x, dweight);
+  }
   const Scratch<int64_t> dr(size.r), ds(size.s);
   for (int64_t i = 0; i < size.r; ++i) dr[i] = i * size.dilation_h - size.padding_h;
   for (int64_t i = 0; i < size.s; ++i) ds[i] = i * size.dilation_w - size.padding_w;

@@ -20,15 +20,22 @@ namespace nnlite {
 
 constexpr int64_t kBlock = 512;
 
-constexpr int kMR = 6;
 #if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kMR = 6;
 constexpr int kNV = 4;  // 24 accumulators of 32 registers
 constexpr int tile_vectors(int64_t) { return kNV; }
-#else
+#elif defined(__AVX2__)
+constexpr int kMR = 6;
 constexpr int kNV = 2;  // 12 of 16
 // Fewer rows have wider tiles, or too few accumulators would cover the latency.
 constexpr int tile_vectors(int64_t rows) { return rows <= 2 ? 4 : rows <= 4 ? 3 : kNV; }
+#else
+constexpr int kMR = 4;  // fma is a call, before which accumulators go to the stack: one small shape for all
+constexpr int kNV = 1;
+constexpr int tile_vectors(int64_t) { return kNV; }
 #endif
+// Where fma is a call, nothing is gained by kernels of their own for special cases of a convolution.
+constexpr bool kHasSpecialKernels = kNV > 1;
 constexpr int kMostNV = tile_vectors(1);
 // The lines of C are asked for in the last steps of a tile, one in each: all at once at the beginning of a large tile
 // they wait for one another and push out of L1 what it is about to read. A small tile is finished too soon for that.

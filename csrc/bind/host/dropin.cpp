@@ -4,6 +4,7 @@
 #include "conv2d_size.h"
 
 namespace nnlite {
+namespace dropin_bindings {
 namespace {
 
 py::array convolution(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
@@ -52,9 +53,11 @@ void relu_backward(const py::object& dy_object, const py::object& mask_object) {
 }
 
 }  // namespace
+}  // namespace dropin_bindings
 
 // No ops, hence the underscores: compositions of ops in one pass.
 void bind_dropin(py::module_& m) {
+  using namespace dropin_bindings;
   m.def("_dropin_conv2d_forward", convolution, py::arg("x"), py::arg("weight"), py::arg("bias"), py::arg("stride"),
         py::arg("padding"));
   m.def("_dropin_relu_forward", relu_forward, py::arg("x"));
