@@ -119,6 +119,8 @@ def test_info(tmp_path: Path) -> None:
     assert facts["backend"] == name
     assert facts["backend_reason"] == "NNLITE_BACKEND asks for it"
     assert list(facts["backends"]) == names()
+    built = {path.name.split(".")[0] for path in Path(nl.__file__).parent.glob("_c*.so")}
+    assert {f"_{module}" for module in facts["modules"]} == built
     assert [n for n, state in facts["backends"].items() if state["available"]] == available()
     assert all(state["available"] == (state["reason"] is None) for state in facts["backends"].values())
     assert facts["threads"]["count"] == 3
@@ -137,6 +139,7 @@ def test_info_for_readers(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.startswith(f"nnlite {nl.__version__}, numerics version {nl.NUMERICS}\n")
     assert "  reference     runs: " in text
+    assert "modules:  cpu_baseline" in text
     assert f"  cuda          {'can run' if cuda.is_available() else f'absent: {cuda.reason()}'}" in text
     assert all(f"  {name:<13} " in text for name in names())
 

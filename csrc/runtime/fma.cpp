@@ -10,7 +10,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <cstring>
 
 #include "simd.h"
 
@@ -21,33 +20,26 @@
 namespace nnlite {
 namespace {
 
-// s + e = a + b exactly.
+// s + e = a + b exactly, for numbers or pairs of them.
+template <class T>
 struct Sum {
-  double s, e;
+  T s, e;
 };
-Sum two_sum(double a, double b) {
-  const double s = a + b;
-  const double t = s - a;
+template <class T>
+Sum<T> two_sum(T a, T b) {
+  const T s = a + b, t = s - a;
   return {s, (a - (s - t)) + (b - t)};
 }
 
 // hi + lo = a with at most 26 bits each, for the exact product of Dekker.
+template <class T>
 struct Split {
-  double hi, lo;
+  T hi, lo;
 };
-Split split(double a) {
-  const double t = 134217729.0 * a;
-  const double hi = t - (t - a);
+template <class T>
+Split<T> split(T a) {
+  const T t = 134217729.0 * a, hi = t - (t - a);
   return {hi, a - hi};
-}
-
-// a + b rounded to odd: the last bit is set where the sum is inexact.
-double add_to_odd(double a, double b) {
-  const Sum r = two_sum(a, b);
-  if (r.e == 0) return r.s;
-  auto bits = std::bit_cast<int64_t>(r.s);
-  if ((bits & 1) == 0) bits += ((r.e > 0) == (r.s > 0)) ? 1 : -1;
-  return std::bit_cast<double>(bits);
 }
 
 // An integer significand and exponent: |x| = m * 2^e.
@@ -139,49 +131,63 @@ float fma_by_parts(float a, float b, float c) {
   return static_cast<float>(std::bit_cast<double>(bits));
 }
 
-bool within(double x, double low, double high) {
-  const double magnitude = std::fabs(x);
-  return magnitude >= low && magnitude <= high;
+typedef double DoublePair __attribute__((vector_size(16)));
+typedef int64_t Int64Pair __attribute__((vector_size(16)));
+
+// The sum s + e rounded to odd: one unit of s towards e if e is not 0 and the last bit is even.
+DoublePair to_odd(Sum<DoublePair> sum) {
+  const Int64Pair bits = std::bit_cast<Int64Pair>(sum.s);
+  const Int64Pair above = sum.e > 0, inexact = above | (sum.e < 0), apart = above ^ (sum.s > 0);  // -1 where true
+  return std::bit_cast<DoublePair>(bits +
+                                   (((inexact & ~bits & 1) ^ apart) - apart));  // apart: minus one, else plus one
+}
+
+// Two at a time, where no part of the product or the sums is lost below the least number or above the greatest; false
+// elsewhere.
+bool fma_by_parts(DoublePair a, DoublePair b, DoublePair& c) {
+  const auto magnitude = [](DoublePair x) {
+    return std::bit_cast<DoublePair>(std::bit_cast<Int64Pair>(x) & INT64_MAX);
+  };
+  const DoublePair p = a * b;
+  const Int64Pair safe =
+      (magnitude(a) <= 0x1p480) & (magnitude(b) <= 0x1p480) & (magnitude(c) <= 0x1p1000) & (magnitude(p) >= 0x1p-900);
+  if ((safe[0] & safe[1]) == 0) return false;
+  const Split<DoublePair> x = split(a), y = split(b);
+  const DoublePair low = ((x.hi * y.hi - p) + x.hi * y.lo + x.lo * y.hi) + x.lo * y.lo;  // p + low = a * b exactly
+  const Sum<DoublePair> first = two_sum(low, c), second = two_sum(p, first.s);
+  c = second.s + to_odd(two_sum(first.e, second.e));
+  return true;
 }
 
 double fma_by_parts(double a, double b, double c) {
-  const double p = a * b;
-  const bool safe = within(a, 0x1p-480, 0x1p480) && within(b, 0x1p-480, 0x1p480) && std::fabs(p) >= 0x1p-900 &&
-                    within(c, 0x1p-900, 0x1p1000);
-  if (!safe) return fma_by_integers(a, b, c);
-  const Split x = split(a), y = split(b);
-  const double low = ((x.hi * y.hi - p) + x.hi * y.lo + x.lo * y.hi) + x.lo * y.lo;  // p + low = a * b exactly
-  const Sum first = two_sum(low, c);
-  const Sum second = two_sum(p, first.s);
-  return second.s + add_to_odd(first.e, second.e);
+  DoublePair sum = {c, c};
+  return fma_by_parts(DoublePair{a, a}, DoublePair{b, b}, sum) ? sum[0] : fma_by_integers(a, b, c);
 }
 
-// Two lanes of fma_by_parts(float, ...) at a time.
-typedef float FloatPair __attribute__((vector_size(8)));
-typedef double DoublePair __attribute__((vector_size(16)));
-typedef int64_t Int64Pair __attribute__((vector_size(16)));
-FloatPair fma_by_parts(FloatPair a, FloatPair b, FloatPair c) {
-  const DoublePair wide = __builtin_convertvector(c, DoublePair);
-  const DoublePair p = __builtin_convertvector(a, DoublePair) * __builtin_convertvector(b, DoublePair);
-  const DoublePair s = p + wide, t = s - p;
-  const DoublePair e = (p - (s - t)) + (wide - t);
-  const Int64Pair bits = std::bit_cast<Int64Pair>(s);
-  const Int64Pair above = e > 0, inexact = above | (e < 0), apart = above ^ (s > 0);  // -1 where true
-  const Int64Pair odd = bits + ((inexact & ~bits & 1) ^ apart) - apart;               // apart: minus one, else plus one
-  return __builtin_convertvector(std::bit_cast<DoublePair>(odd), FloatPair);
+Vec<double> by_parts(Vec<double> a, Vec<double> b, Vec<double> c) {
+  if (fma_by_parts(a, b, c)) return c;
+  for (int i = 0; i < 2; ++i) c[i] = fma_by_parts(a[i], b[i], c[i]);
+  return c;
 }
 
 Vec<float> by_parts(Vec<float> a, Vec<float> b, Vec<float> c) {
-  FloatPair x[2], y[2], z[2];
-  std::memcpy(x, &a, sizeof a);
-  std::memcpy(y, &b, sizeof b);
-  std::memcpy(z, &c, sizeof c);
-  for (int i = 0; i < 2; ++i) z[i] = fma_by_parts(x[i], y[i], z[i]);
-  std::memcpy(&c, z, sizeof c);
-  return c;
-}
-Vec<double> by_parts(Vec<double> a, Vec<double> b, Vec<double> c) {
-  for (int i = 0; i < 2; ++i) c[i] = fma_by_parts(a[i], b[i], c[i]);
+#if defined(__x86_64__)
+  // Rounding twice, to binary64 and then to binary32, is rounding once unless the first result lies halfway between two
+  // numbers, or the second is subnormal (or the least number above).
+  const auto sum = [](__m128 x, __m128 y, __m128 z) {
+    return _mm_add_pd(_mm_mul_pd(_mm_cvtps_pd(x), _mm_cvtps_pd(y)), _mm_cvtps_pd(z));
+  };
+  const auto upper = [](__m128 x) { return _mm_movehl_ps(x, x); };
+  const __m128d first = sum(a, b, c), second = sum(upper(a), upper(b), upper(c));
+  const __m128 y = _mm_movelh_ps(_mm_cvtpd_ps(first), _mm_cvtpd_ps(second));
+  const __m128i ends = _mm_castps_si128(_mm_shuffle_ps(_mm_castpd_ps(first), _mm_castpd_ps(second), 0x88));
+  const __m128i dropped = _mm_and_si128(ends, _mm_set1_epi32(0x1fffffff));
+  const __m128i above_zero =
+      _mm_sub_epi32(_mm_and_si128(_mm_castps_si128(y), _mm_set1_epi32(INT32_MAX)), _mm_set1_epi32(1));
+  const __m128i small = _mm_cmpeq_epi32(_mm_and_si128(above_zero, _mm_set1_epi32(~0x7fffff)), _mm_setzero_si128());
+  if (_mm_movemask_epi8(_mm_or_si128(small, _mm_cmpeq_epi32(dropped, _mm_set1_epi32(0x10000000)))) == 0) return y;
+#endif
+  for (int i = 0; i < 4; ++i) c[i] = fma_by_parts(a[i], b[i], c[i]);
   return c;
 }
 

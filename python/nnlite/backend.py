@@ -59,7 +59,7 @@ def reason(name: str) -> str | None:
     try:
         _import(name)
     except ImportError as error:
-        return f"its module is not part of this installation ({error})"
+        return f"its module is not part of this installation, which NNLITE_ISAS=all makes complete ({error})"
     return None
 
 

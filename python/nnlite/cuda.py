@@ -37,7 +37,10 @@ def reason(name: str = "cuda") -> str | None:
     try:
         module = load_device(name)
     except ImportError as error:
-        return f"nnlite was installed without its CUDA module, which is built where nvcc is found ({error})"
+        return (
+            "nnlite was installed without its CUDA module, which is built where nvcc and a GPU are found; "
+            f"'NNLITE_CUDA=ON pip install .' builds it where nvcc is ({error})"
+        )
     if module._device_count() > 0:
         return None
     why: str = module._why_none()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import platform
 import sys
@@ -30,6 +31,7 @@ def collect() -> dict[str, Any]:
         "machine": platform.machine(),
         "cpu": cpu_name(),
         "cpu_features": _features(),
+        "modules": _modules(),
         "backends": {name: {"available": reason(name) is None, "reason": reason(name)} for name in names()},
         "backend": running,
         "backend_reason": running_reason,
@@ -62,6 +64,7 @@ def text(facts: dict[str, Any]) -> str:
         f"system:   {facts['system']}",
         f"CPU:      {facts['cpu']}",
         f"features: {features or 'unknown'}",
+        f"modules:  {', '.join(facts['modules']) or 'none'}",
         "backends:",
     ]
     for name, state in facts["backends"].items():
@@ -119,6 +122,15 @@ def _threads() -> dict[str, Any]:
     else:
         because = "the CPUs that this process may run on"
     return {"count": count, "reason": because, "affinity": affinity, "usable": usable_cpus()}
+
+
+def _modules() -> list[str]:
+    """The compiled modules of this installation, whether this machine can run them or not."""
+    return [
+        name
+        for name in (*names(), "cuda", "cuda_sim")
+        if name != "reference" and importlib.util.find_spec(f"nnlite._{name}")
+    ]
 
 
 def _compiler() -> str | None:

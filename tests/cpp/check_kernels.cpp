@@ -2,8 +2,9 @@
 // and 3), and one line with a hash per op, which must be the same on every instruction set. Also the thread pool:
 // nested and concurrent callers, and a forked child.
 //
-//   check_kernels [--no-fork]     prints the hashes; exit code 1 when a comparison fails. Emulators may not fork a
-//   process with threads.
+//   check_kernels [--no-fork | --fma-instruction]     prints the hashes; exit code 1 when a comparison fails, 77 where
+//   this CPU lacks the instruction set. Emulators may not fork a process with threads. The baseline uses the CPU's fma
+//   only if asked.
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <vector>
 
 #include "float_state.h"
+#include "fma.h"
 #include "ops/batchnorm.h"
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
@@ -280,6 +282,13 @@ void check_all() {
 }  // namespace
 
 int main(int argc, char** argv) {
+#if defined(NNLITE_ISA_avx2)
+  if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 77;
+#elif defined(NNLITE_ISA_avx512)
+  if (!__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512dq")) return 77;
+#endif
+  const std::string asked = argc > 1 ? argv[1] : "";
+  if (asked == "--fma-instruction" && !set_fma_instruction(true)) return 77;
   const FloatState specified;
   for (const int threads : {3, 1}) {
     set_num_threads(threads);
@@ -289,7 +298,7 @@ int main(int argc, char** argv) {
     check_all<double>();
   }
   set_num_threads(3);
-  check_pool(argc < 2 || std::string(argv[1]) != "--no-fork");
+  check_pool(asked != "--no-fork");
   if (failures != 0) std::printf("%d failures\n", failures);
   return failures != 0;
 }
