@@ -1,4 +1,4 @@
-"""Tables from JSON files: those of README.md, docs/dropin.md and bench/RESULTS.md, between their markers."""
+"""Tables from JSON files: those of README.md, docs/dropin.md and bench/, between their markers."""
 
 from __future__ import annotations
 
@@ -144,8 +144,13 @@ def groups_table(result: Result) -> str:
 _FORMS = (".0%", ".2f", ".2f", ".2f")
 
 
+def headline_table(result: Result) -> str:
+    """Training steps alone, for the README."""
+    return steps_table({**result, "rows": [row for row in result["rows"] if row["op"] == "training_step"]})
+
+
 def steps_table(result: Result) -> str:
-    """Training steps and inference, for the README."""
+    """Training steps and inference."""
     names = _names(result)
     most = max((threads_of(name) for name in names), default=1)
     name = next((name for name in names if threads_of(name) == most), "")
@@ -302,12 +307,22 @@ class Targets:
 _SQUARES = ("512x512x512", "1024x1024x1024", "2048x2048x2048")
 
 
-def targets_table(result: Result) -> str:
-    """All targets, and how many are met."""
+def targets_table(result: Result, missed_alone: bool = False) -> str:
+    """All targets, or those that are missed, and how many are met."""
     lines = [line for name in _names(result) for line in Targets(result, name).lines]
     met = sum(line[-1] == "yes" for line in lines)
-    text = table(("target", "ours", "wanted", "measured", "met"), lines)
-    return f"{_origin(result['rows'])}\n\n{met} of {len(lines)} are met.\n\n{text}"
+    shown = [line for line in lines if line[-1] != "yes"] if missed_alone else lines
+    text = table(("target", "ours", "wanted", "measured", "met"), shown) if shown else ""
+    return f"{_origin(result['rows'])}\n\n{met} of {len(lines)} are met.\n\n{text}".rstrip()
+
+
+def misses_table(result: Result) -> str:
+    """The targets that are missed."""
+    return targets_table(result, missed_alone=True)
+
+
+def _date(result: Result) -> str:
+    return max(row["run"]["machine"]["date"] for row in result["rows"] if row["op"] == "training_step")
 
 
 def write(files: list[Path]) -> int:
@@ -331,13 +346,19 @@ def write(files: list[Path]) -> int:
             name: "\n\n".join(filter(None, map(make, results)))
             for name, make in (
                 ("steps", steps_table),
+                ("misses", misses_table),
                 ("dropin", dropin_table),
                 ("targets", targets_table),
                 ("groups", groups_table),
                 ("cases", cases_table),
             )
         }
-    for path in (HERE.parent / "README.md", HERE.parent / "docs" / "dropin.md", HERE / "RESULTS.md"):
+        timed = [result for result in results if headline_table(result)]
+        newest = max(timed, key=_date, default=None)
+        if newest is not None:
+            tables["headline"] = headline_table(newest)
+    documents = [HERE.parent / "README.md", HERE.parent / "docs" / "dropin.md", HERE / "RESULTS.md"]
+    for path in [*documents, *sorted((HERE / "results").glob("*.md"))]:
         before = text = path.read_text() if path.exists() else ""
         for name, content in tables.items():
             begin, end = f"<!-- bench:{name} begin -->", f"<!-- bench:{name} end -->"
