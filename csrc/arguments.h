@@ -46,6 +46,8 @@ uint64_t counter(const char* op, const char* name, py::handle value, int bits);
 int64_t integer(const char* op, const char* name, py::handle value, int64_t least);
 // int or pair of ints, each at least `least`: "conv2d_forward: stride must be at least 1, got (0, 1)".
 std::pair<int64_t, int64_t> pair(const char* op, const char* name, py::handle value, int64_t least);
+// ValueError where a stride, padding, dilation or kernel is larger than 2^31.
+void check_step(const char* op, const char* name, const std::pair<int64_t, int64_t>& value);
 // A tuple of `rank` sizes, none negative.
 Shape shape_argument(const char* op, const char* name, py::handle value, int rank, const char* axes);
 

@@ -96,6 +96,7 @@ class Output {
  public:
   Output(const char* op, const Shape& shape);
   T* data() { return static_cast<T*>(array_.mutable_data()); }
+  int64_t size() const { return array_.size(); }
   py::array array() const { return array_; }
 
  private:
@@ -107,6 +108,12 @@ void run_erased(void (*body)(void*), void* context);
 template <class F>
 void run(F f) {
   run_erased([](void* context) { (*static_cast<F*>(context))(); }, &f);
+}
+
+// The same where there is a result: one without elements needs no kernel, however long its other axes are.
+template <class T, class F>
+void run_into(const Output<T>& y, F f) {
+  if (y.size() > 0) run(f);
 }
 
 // The same for an update in place, which is done or not done whatever signals come.

@@ -17,9 +17,9 @@ inline Conv2dSize conv2d_size(const char* op, const char* x_name, const Shape& x
         show({weight[2], weight[3]}));
   check(weight[0] % groups == 0, op, ": ", weight_name, " has ", weight[0], " output channels, which ", groups,
         " groups do not divide");
-  const __int128 expected = static_cast<__int128>(weight[1]) * groups;
-  check(x[1] == expected, op, ": ", x_name, " has ", x[1], " channels but ", weight_name, " expects ",
-        static_cast<int64_t>(expected), " (", groups, " groups of ", weight[1], ")");
+  const int64_t expected = size_of(op, {groups, weight[1]});
+  check(x[1] == expected, op, ": ", x_name, " has ", x[1], " channels but ", weight_name, " expects ", expected, " (",
+        groups, " groups of ", weight[1], ")");
   const Windows w = windows(op, {x[2], x[3]}, {weight[2], weight[3]}, g.stride, g.padding, g.dilation);
   return {x[0],
           x[1],

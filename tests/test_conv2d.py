@@ -81,7 +81,7 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((2, 3, 10, 2), (5, 3, 4, 4), {"stride": (1, 2), "padding": (0, 1)}),  # rows as long as their every other column
     ((2, 3, 27, 40), (5, 3, 9, 8), {"stride": (9, 8)}),  # 72 residues, of one tap each
     ((1, 2, 40, 50), (3, 2, 2, 3), {"stride": 20, "padding": (1, 0)}),  # 400, of which six have a tap
-    ((1, 3, 5, 60), (4, 3, 2, 2), {"stride": 2**40}),  # every row and column is a residue
+    ((1, 3, 5, 60), (4, 3, 2, 2), {"stride": 2**31}),  # every row and column is a residue
     # Many images, in vectors over images, with some left over:
     ((37, 8, 6, 5), (9, 8, 3, 3), {"padding": 1}),
     ((33, 60, 4, 4), (7, 60, 3, 3), {"padding": 1}),  # 540 products per output, blocks that end within a channel
@@ -91,8 +91,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = [
     ((18, 8, 7, 10), (40, 8, 3, 3), {"stride": (3, 2), "padding": (0, 2)}),
     ((17, 33, 5, 5), (65, 33, 1, 1), {"stride": 2}),  # residues of no taps
     ((20, 40, 5, 6), (70, 40, 2, 2), {"padding": 4, "dilation": 3}),  # pixels of no taps
-    ((17, 3, 4, 5), (66, 3, 2, 2), {"stride": 2**40}),
-    ((17, 9, 4, 4), (5, 9, 3, 3), {"stride": 2**32, "padding": 2**33}),
+    ((17, 3, 4, 5), (66, 3, 2, 2), {"stride": 2**31}),
+    ((17, 9, 4, 4), (5, 9, 3, 3), {"stride": 2**30, "padding": 2**31}),
     ((16, 70, 7, 7), (50, 70, 1, 1), {}),
     ((17, 16, 6, 7), (20, 8, 3, 3), {"groups": 2, "padding": 1}),
     # One input channel per group, dweight in vectors over groups:
@@ -119,8 +119,8 @@ COLUMN_CASES: list[tuple[tuple[int, ...], Any, dict[str, Any]]] = [
     ((1, 33, 9, 34), (1, 2), {}),
     ((2, 16, 5, 6), 2, {"stride": 2, "dilation": (1, 2), "padding": 1}),
     ((1, 45, 2, 67), 3, {"padding": 1}),
-    ((1, 2, 5, 6), 1, {"stride": 2**40}),
-    ((1, 2, 5, 6), 3, {"padding": 2**40, "dilation": 2**40}),
+    ((1, 2, 5, 6), 1, {"stride": 2**31}),
+    ((1, 2, 5, 6), 3, {"padding": 2**31, "dilation": 2**31}),
 ]
 
 
@@ -130,7 +130,7 @@ def shapes(case: tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]) -> str
 
 
 X, W = (2, 4, 5, 5), (6, 4, 3, 3)
-BIG = 2**40
+BIG = 2**31
 REFUSALS: list[Refusal] = [
     ("conv2d_forward", lambda: ([], full(*W)), TypeError, r"^conv2d_forward: x must be a numpy.ndarray, got list$"),
     (

@@ -26,6 +26,14 @@ def test_program_runs_as_written(tmp_path):
     assert os.listdir(tmp_path) == ["w.safetensors"]
 
 
+def test_the_inside_of_a_network_runs_as_written():
+    example = Path(__file__).parent.parent / "examples" / "look_inside.py"
+    run = subprocess.run([sys.executable, "-W", "error", str(example)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    assert "same bits on pure NumPy: True" in run.stdout
+    assert "same losses when captured: True" in run.stdout
+
+
 def test_import_brings_in_nothing_heavy():
     script = (
         "import numpy, sys; before = set(sys.modules); import nnlite\n"

@@ -112,3 +112,43 @@ def test_the_rounding_mode_is_neither_trusted_nor_left_changed() -> None:
         [sys.executable, "-c", script, compiled, platform.machine()], capture_output=True, text=True, check=False
     )
     assert run.returncode == 0, run.stderr
+
+
+REFUSING = """
+import ctypes, sys
+import numpy as np
+import nnlite as nl
+from nnlite import nn, optim
+
+model = nn.Linear(3, 2)
+optimizer = optim.Adam(model.parameters())
+model(np.ones((1, 3), np.float32)).sum().backward()
+libm = ctypes.CDLL(ctypes.util.find_library("m") or "libm.so.6")
+down, up = (0x400, 0x800) if sys.argv[1] == "x86_64" else (0x800000, 0x400000)
+for mode in (up, down):
+    libm.fesetround(mode)
+    for refused in (optimizer.step, lambda: nn.Linear(3, 2), lambda: nl.init.normal((3,))):
+        try:
+            refused()
+            print("not refused")
+        except RuntimeError as error:
+            print(error)
+    with nl.backend("reference"):
+        try:
+            nl.kernels.add(np.ones(3), np.ones(3))
+        except RuntimeError as error:
+            print(error)
+libm.fesetround(0)
+optimizer.step()
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64") or sys.platform != "linux", reason="glibc's modes")
+def test_what_python_computes_refuses_another_rounding_mode() -> None:
+    script = "import ctypes.util\n" + REFUSING
+    run = subprocess.run(
+        [sys.executable, "-c", script, platform.machine()], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    starts = [line.partition(":")[0] for line in run.stdout.splitlines()]
+    assert starts == ["Adam.step", "init", "init", "nnlite.reference"] * 2

@@ -16,7 +16,7 @@ Input planes(const char* op, const char* name, const py::object& value) {
 BatchnormSize size_of_planes(const Input& x) {
   int64_t p = 1;
   for (int axis = 2; axis < x.rank(); ++axis) p *= x[axis];
-  return {x[0], x[1], p};
+  return {x.size() > 0 ? x[0] : 0, x[1], p};  // of none, no loop over a long axis
 }
 
 void check_channels(const Input& x, std::initializer_list<const Input*> arrays) {
@@ -41,7 +41,7 @@ py::tuple training_forward(const py::object& x_object, const py::object& weight_
   check_count(op, size);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, x.shape()), mean(op, {size.c}), var(op, {size.c});
-    run([&, to = y.data(), mean_to = mean.data(), var_to = var.data()] {
+    run_into(y, [&, to = y.data(), mean_to = mean.data(), var_to = var.data()] {
       batchnorm_statistics(size, x.as<T>(), mean_to, var_to);
       batchnorm_normalise(size, x.as<T>(), weight.as<T>(), bias.as<T>(), mean_to, var_to, static_cast<T>(eps), relu,
                           to);
@@ -61,7 +61,7 @@ Array inference_forward(const py::object& x_object, const py::object& weight_obj
   const double eps = number(op, "eps", eps_object);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, x.shape());
-    run([&, to = y.data()] {
+    run_into(y, [&, to = y.data()] {
       batchnorm_normalise(size_of_planes(x), x.as<T>(), weight.as<T>(), bias.as<T>(), mean.as<T>(), var.as<T>(),
                           static_cast<T>(eps), relu, to);
     });
@@ -87,7 +87,7 @@ py::tuple backward(const py::object& dy_object, const py::object& x_object, cons
   if (Training) check_count(op, size);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x.shape()), dweight(op, {size.c}), dbias(op, {size.c});
-    run([&, to = dx.data(), dweight_to = dweight.data(), dbias_to = dbias.data()] {
+    run_into(dweight, [&, to = dx.data(), dweight_to = dweight.data(), dbias_to = dbias.data()] {
       batchnorm_backward(size, Training, dy.as<T>(), x.as<T>(), weight.as<T>(), bias ? bias->as<T>() : nullptr,
                          mean.as<T>(), var.as<T>(), static_cast<T>(eps), to, dweight_to, dbias_to);
     });

@@ -25,7 +25,8 @@ Array forward(const py::object& x_object, const py::object& weight_object, const
   if (bias) check_shape(*bias, {weight[0]}, "weight");
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, output_shape(size));
-    run([&, to = y.data()] { conv2d_forward(size, x.as<T>(), weight.as<T>(), bias ? bias->as<T>() : nullptr, to); });
+    run_into(
+        y, [&, to = y.data()] { conv2d_forward(size, x.as<T>(), weight.as<T>(), bias ? bias->as<T>() : nullptr, to); });
     return y.array();
   });
 }
@@ -41,7 +42,7 @@ Array backward_data(const py::object& dy_object, const py::object& weight_object
   check_shape(dy, output_shape(size), "the output");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x_shape);
-    run([&, to = dx.data()] { conv2d_backward_data(size, dy.as<T>(), weight.as<T>(), to); });
+    run_into(dx, [&, to = dx.data()] { conv2d_backward_data(size, dy.as<T>(), weight.as<T>(), to); });
     return dx.array();
   });
 }
@@ -57,7 +58,7 @@ Array backward_weights(const py::object& dy_object, const py::object& x_object, 
   check_shape(dy, output_shape(size), "the output");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dweight(op, weight_shape);
-    run([&, to = dweight.data()] { conv2d_backward_weights(size, dy.as<T>(), x.as<T>(), to); });
+    run_into(dweight, [&, to = dweight.data()] { conv2d_backward_weights(size, dy.as<T>(), x.as<T>(), to); });
     return dweight.array();
   });
 }
@@ -66,7 +67,8 @@ Array backward_bias(const py::object& dy_object) {
   const Input dy("conv2d_backward_bias", "dy", dy_object, 4, kYAxes);
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dbias(dy.op(), {dy[1]});
-    run([&, to = dbias.data()] { plane_sums(dy.as<T>(), dy[0], dy[1], dy[2] * dy[3], to); });
+    run_into(dbias,
+             [&, to = dbias.data()] { plane_sums(dy.as<T>(), dy.size() > 0 ? dy[0] : 0, dy[1], dy[2] * dy[3], to); });
     return dbias.array();
   });
 }

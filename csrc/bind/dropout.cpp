@@ -32,7 +32,7 @@ py::tuple forward(const py::object& x_object, const py::object& p_object, const 
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, x.shape());
     Output<uint8_t> mask(op, x.shape());
-    run([&, y_to = y.data(), mask_to = mask.data()] {
+    run_into(y, [&, y_to = y.data(), mask_to = mask.data()] {
       dropout_forward(x.as<T>(), x.size(), threshold, scale_of<T>(p), d, y_to, mask_to);
     });
     return py::make_tuple(y.array(), mask.array());
@@ -46,7 +46,9 @@ Array backward(const py::object& dy_object, const py::object& mask_object, const
   const double p = probability(op, p_object);
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, dy.shape());
-    run([&, from = mask.data(), to = dx.data()] { dropout_backward(dy.as<T>(), from, dy.size(), scale_of<T>(p), to); });
+    run_into(dx, [&, from = mask.data(), to = dx.data()] {
+      dropout_backward(dy.as<T>(), from, dy.size(), scale_of<T>(p), to);
+    });
     return dx.array();
   });
 }

@@ -16,7 +16,7 @@ void define(py::module_& m, const char* op, const char* a_name, Kernel kernel) {
         const Input a(op, a_name, a_object);
         return by_dtype(a.is_double(), [&]<class T>(T) {
           Output<T> y(op, a.shape());
-          run([&, to = y.data()] { kernel(a.as<T>(), to, a.size()); });
+          run_into(y, [&, to = y.data()] { kernel(a.as<T>(), to, a.size()); });
           return y.array();
         });
       },
@@ -33,7 +33,7 @@ void define(py::module_& m, const char* op, const char* a_name, const char* b_na
         check_same_shape(a, b);
         return by_dtype(a.is_double(), [&]<class T>(T) {
           Output<T> y(op, a.shape());
-          run([&, to = y.data()] { kernel(a.as<T>(), b.as<T>(), to, a.size()); });
+          run_into(y, [&, to = y.data()] { kernel(a.as<T>(), b.as<T>(), to, a.size()); });
           return y.array();
         });
       },

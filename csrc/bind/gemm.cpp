@@ -9,7 +9,7 @@ namespace {
 Array multiply(GemmSize size, const Input& a, const Input& b, const Input* bias) {
   return by_dtype(a.is_double(), [&]<class T>(T) {
     Output<T> c(a.op(), {size.m, size.n});
-    run([&, to = c.data()] { gemm(size, a.as<T>(), b.as<T>(), bias ? bias->as<T>() : nullptr, to); });
+    run_into(c, [&, to = c.data()] { gemm(size, a.as<T>(), b.as<T>(), bias ? bias->as<T>() : nullptr, to); });
     return c.array();
   });
 }
@@ -54,7 +54,7 @@ Array linear_backward_bias(const py::object& dy_object) {
   const Input dy("linear_backward_bias", "dy", dy_object, 2, "(N, O)");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dbias(dy.op(), {dy[1]});
-    run([&, to = dbias.data()] { column_sums(dy.as<T>(), dy[0], dy[1], to); });
+    run_into(dbias, [&, to = dbias.data()] { column_sums(dy.as<T>(), dy[0], dy[1], to); });
     return dbias.array();
   });
 }

@@ -21,7 +21,7 @@ Array forward(const py::object& x_object, const py::object& kernel_size, const p
   const Shape shape{size_of(op, {x[0], h.windows, w.windows}), size_of(op, {x[1], h.kernel, w.kernel})};
   return by_dtype(x.is_double(), [&, h = h, w = w]<class T>(T) {
     Output<T> col(op, shape);
-    run([&, to = col.data()] { im2col(x.as<T>(), x[0], x[1], h, w, to); });
+    run_into(col, [&, to = col.data()] { im2col(x.as<T>(), x[0], x[1], h, w, to); });
     return col.array();
   });
 }
@@ -37,7 +37,7 @@ Array backward(const py::object& col_object, const py::object& x_shape_object, c
               "x_shape");
   return by_dtype(col.is_double(), [&, h = h, w = w]<class T>(T) {
     Output<T> dx(op, x_shape);
-    run([&, to = dx.data()] { col2im(col.as<T>(), x_shape[0], x_shape[1], h, w, to); });
+    run_into(dx, [&, to = dx.data()] { col2im(col.as<T>(), x_shape[0], x_shape[1], h, w, to); });
     return dx.array();
   });
 }

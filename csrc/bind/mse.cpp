@@ -18,7 +18,7 @@ Array forward(const py::object& x_object, const py::object& target_object) {
   check_pair(x, target);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> loss(op, {});
-    run([&, to = loss.data()] { mse_forward(x.as<T>(), target.as<T>(), x.size(), to); });
+    run_into(loss, [&, to = loss.data()] { mse_forward(x.as<T>(), target.as<T>(), x.size(), to); });
     return loss.array();
   });
 }
@@ -30,7 +30,7 @@ Array backward(const py::object& dloss_object, const py::object& x_object, const
   check_same_dtype(dloss, x);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x.shape());
-    run([&, to = dx.data()] { mse_backward(dloss.as<T>(), x.as<T>(), target.as<T>(), x.size(), to); });
+    run_into(dx, [&, to = dx.data()] { mse_backward(dloss.as<T>(), x.as<T>(), target.as<T>(), x.size(), to); });
     return dx.array();
   });
 }

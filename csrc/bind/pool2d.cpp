@@ -53,7 +53,7 @@ py::tuple max_forward(const py::object& x_object, const py::object& kernel_size,
     return pool.by_index_type([&]<class I>(I) {
       Output<T> y(op, pool.y_shape);
       Output<I> index(op, pool.y_shape);
-      run([&, y_to = y.data(), index_to = index.data()] {
+      run_into(y, [&, y_to = y.data(), index_to = index.data()] {
         max_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, y_to, index_to);
       });
       return py::make_tuple(y.array(), index.array());
@@ -73,7 +73,7 @@ Array max_backward(const py::object& dy_object, const py::object& index_object, 
       const Indices<I> index(op, "index", index_object, pool.y_shape, "the output");
       Output<T> dx(op, x_shape);
       bool valid = true;
-      run([&, from = index.data(), to = dx.data()] {
+      run_into(dx, [&, from = index.data(), to = dx.data()] {
         valid = max_pool2d_backward(dy.as<T>(), from, pool.planes, pool.h, pool.w, to);
       });
       const int64_t count = valid ? 0 : index.size();
@@ -94,7 +94,7 @@ Array avg_forward(const py::object& x_object, const py::object& kernel_size, con
   const Pool pool(op, x.shape(), kernel_size, stride, padding);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, pool.y_shape);
-    run([&, to = y.data()] { avg_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, to); });
+    run_into(y, [&, to = y.data()] { avg_pool2d_forward(x.as<T>(), pool.planes, pool.h, pool.w, to); });
     return y.array();
   });
 }
@@ -108,7 +108,7 @@ Array avg_backward(const py::object& dy_object, const py::object& x_shape_object
   check_shape(dy, pool.y_shape, "the output");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x_shape);
-    run([&, to = dx.data()] { avg_pool2d_backward(dy.as<T>(), pool.planes, pool.h, pool.w, to); });
+    run_into(dx, [&, to = dx.data()] { avg_pool2d_backward(dy.as<T>(), pool.planes, pool.h, pool.w, to); });
     return dx.array();
   });
 }
@@ -119,7 +119,7 @@ Array global_forward(const py::object& x_object) {
   check_plane(op, x[2], x[3]);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, {x[0], x[1], 1, 1});
-    run([&, to = y.data()] { global_avg_pool2d_forward(x.as<T>(), x[0] * x[1], x[2] * x[3], to); });
+    run_into(y, [&, to = y.data()] { global_avg_pool2d_forward(x.as<T>(), x[0] * x[1], x[2] * x[3], to); });
     return y.array();
   });
 }
@@ -132,7 +132,7 @@ Array global_backward(const py::object& dy_object, const py::object& x_shape_obj
   check_shape(dy, {x[0], x[1], 1, 1}, "the output");
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x);
-    run([&, to = dx.data()] { global_avg_pool2d_backward(dy.as<T>(), x[0] * x[1], x[2] * x[3], to); });
+    run_into(dx, [&, to = dx.data()] { global_avg_pool2d_backward(dy.as<T>(), x[0] * x[1], x[2] * x[3], to); });
     return dx.array();
   });
 }

@@ -24,7 +24,7 @@ Array bits_op(const py::object& n_object, const py::object& seed, const py::obje
   const Draw d = draw_of(op, seed, draw, stream);
   const int64_t n = count_of(op, n_object);
   Output<uint32_t> words(op, {n});
-  run([&, to = words.data()] { random_bits(d, n, to); });
+  run_into(words, [&, to = words.data()] { random_bits(d, n, to); });
   return words.array();
 }
 
@@ -34,7 +34,7 @@ Array permutation_op(const py::object& n_object, const py::object& seed, const p
   const Draw d = draw_of(op, seed, draw, stream);
   const int64_t n = count_of(op, n_object);
   Output<int64_t> order(op, {n});
-  run([&, to = order.data()] { random_permutation(d, n, to); });
+  run_into(order, [&, to = order.data()] { random_permutation(d, n, to); });
   return order.array();
 }
 
@@ -59,7 +59,7 @@ Array uniform_op(const py::object& shape, const py::object& low, const py::objec
   const double from = number(op, "low", low), until = number(op, "high", high);
   return by_dtype(wanted.is_double, [&]<class T>(T) {
     Output<T> y(op, wanted.shape);
-    run([&, to = y.data()] {
+    run_into(y, [&, to = y.data()] {
       random_uniform(wanted.draw, wanted.n, static_cast<T>(from), static_cast<T>(until - from), to);
     });
     return y.array();
@@ -73,7 +73,7 @@ Array normal_op(const py::object& shape, const py::object& mean, const py::objec
   const double center = number(op, "mean", mean), width = number(op, "std", std);
   return by_dtype(wanted.is_double, [&]<class T>(T) {
     Output<T> y(op, wanted.shape);
-    run([&, to = y.data()] { random_normal(wanted.draw, wanted.n, center, width, to); });
+    run_into(y, [&, to = y.data()] { random_normal(wanted.draw, wanted.n, center, width, to); });
     return y.array();
   });
 }

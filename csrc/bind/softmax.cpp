@@ -11,7 +11,7 @@ Array forward(const py::object& x_object) {
   check(x[1] >= 1, x.op(), ": x must have at least 1 class, got shape ", show(x.shape()));
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(x.op(), x.shape());
-    run([&, to = y.data()] { softmax_forward(x.as<T>(), x[0], x[1], to); });
+    run_into(y, [&, to = y.data()] { softmax_forward(x.as<T>(), x[0], x[1], to); });
     return y.array();
   });
 }
@@ -23,7 +23,7 @@ Array backward(const py::object& dy_object, const py::object& y_object) {
   check_same_shape(dy, y);
   return by_dtype(y.is_double(), [&]<class T>(T) {
     Output<T> dx(op, y.shape());
-    run([&, to = dx.data()] { softmax_backward(dy.as<T>(), y.as<T>(), y[0], y[1], to); });
+    run_into(dx, [&, to = dx.data()] { softmax_backward(dy.as<T>(), y.as<T>(), y[0], y[1], to); });
     return dx.array();
   });
 }

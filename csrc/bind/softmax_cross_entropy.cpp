@@ -55,7 +55,7 @@ Array backward(const py::object& dloss_object, const py::object& y_object, const
   const CheckedTarget target(y, target_object);
   return by_dtype(y.is_double(), [&]<class T>(T) {
     Output<T> dx(op, y.shape());
-    run([&, to = dx.data()] {
+    run_into(dx, [&, to = dx.data()] {
       softmax_cross_entropy_backward(dloss.as<T>(), y.as<T>(), target.as<T>(), y[0], y[1], to);
     });
     return dx.array();

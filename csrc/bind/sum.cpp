@@ -10,7 +10,7 @@ Array forward(const py::object& x_object) {
   const Input x("sum_forward", "x", x_object);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(x.op(), {});
-    run([&, to = y.data()] { sum_forward(x.as<T>(), x.size(), to); });
+    run_into(y, [&, to = y.data()] { sum_forward(x.as<T>(), x.size(), to); });
     return y.array();
   });
 }
@@ -21,7 +21,7 @@ Array backward(const py::object& dy_object, const py::object& x_shape) {
   const int64_t n = size_of(dy.op(), shape);
   return by_dtype(dy.is_double(), [&]<class T>(T) {
     Output<T> dx(dy.op(), shape);
-    run([&, to = dx.data()] { sum_backward(dy.as<T>(), n, to); });
+    run_into(dx, [&, to = dx.data()] { sum_backward(dy.as<T>(), n, to); });
     return dx.array();
   });
 }

@@ -10,7 +10,7 @@ Array transposed(const py::object& x_object) {
   const Input x("transpose", "x", x_object, 3, "(N, A, B)");
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(x.op(), {x[0], x[2], x[1]});
-    run([&, to = y.data()] { transpose(x.as<T>(), x[0], x[1], x[2], to); });
+    run_into(y, [&, to = y.data()] { transpose(x.as<T>(), x[0], x[1], x[2], to); });
     return y.array();
   });
 }

@@ -1,9 +1,13 @@
 #include "arguments.h"
 
+#include <algorithm>
+
 namespace nnlite {
 namespace {
 
 constexpr int64_t kLargestSize = int64_t{1} << 60;  // elements; times 8 bytes still fits
+// Of strides, paddings, dilations and kernels, so that their products with one another and with sizes fit 64 bits.
+constexpr int64_t kLargestStep = int64_t{1} << 31;
 
 bool is_index(py::handle value) {
   return PyIndex_Check(value.ptr()) && !PyBool_Check(value.ptr()) && !py::isinstance<py::array>(value);
@@ -34,13 +38,12 @@ std::ostream& operator<<(std::ostream& out, Shown shown) {
 int64_t size_of(const char* op, const Shape& shape) {
   int64_t size = 1;
   bool empty = false;
-  for (const int64_t n : shape) empty = empty || n == 0;
-  if (empty) return 0;
   for (const int64_t n : shape) {
+    empty = empty || n == 0;
     check(n <= kLargestSize / size, op, ": size of an array of shape ", show(shape), " overflows");
-    size *= n;
+    size *= std::max<int64_t>(1, n);
   }
-  return size;
+  return empty ? 0 : size;
 }
 
 double number(const char* op, const char* name, py::handle value) {
@@ -74,6 +77,11 @@ int64_t integer(const char* op, const char* name, py::handle value, int64_t leas
   return n;
 }
 
+void check_step(const char* op, const char* name, const std::pair<int64_t, int64_t>& value) {
+  check(value.first <= kLargestStep && value.second <= kLargestStep, op, ": ", name, " must be at most ", kLargestStep,
+        ", got ", show({value.first, value.second}));
+}
+
 std::pair<int64_t, int64_t> pair(const char* op, const char* name, py::handle value, int64_t least) {
   std::pair<int64_t, int64_t> result;
   if (is_index(value)) {
@@ -89,6 +97,7 @@ std::pair<int64_t, int64_t> pair(const char* op, const char* name, py::handle va
   }
   check(result.first >= least && result.second >= least, op, ": ", name, " must be at least ", least, ", got ",
         show({result.first, result.second}));
+  check_step(op, name, result);
   return result;
 }
 

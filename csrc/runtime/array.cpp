@@ -1,5 +1,8 @@
 #include "array.h"
 
+#include <cxxabi.h>
+#include <unistd.h>
+
 #include <new>
 
 #include "float_state.h"
@@ -38,10 +41,40 @@ bool require_float(const char* op, const char* name, const py::array& a) {
 
 constexpr int kLayout = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
-bool poll_signals() {
-  const py::gil_scoped_acquire gil;
-  return PyErr_CheckSignals() != 0;
+// At the interpreter's exit a daemon thread that asks for the GIL is ended by unwinding its stack, which C++ code below
+// it need not survive. It waits for the end of the process instead, as threads do from Python 3.14 on.
+template <class F>
+auto with_interpreter(F ask) {
+  try {
+    return ask();
+  } catch (const abi::__forced_unwind&) {
+    for (;;) pause();
+  }
 }
+
+bool poll_signals() {
+  const PyGILState_STATE state = with_interpreter(PyGILState_Ensure);
+  const bool raised = PyErr_CheckSignals() != 0;
+  PyGILState_Release(state);
+  return raised;
+}
+
+// Gives the GIL up as long as it lives.
+class NoGil {
+ public:
+  NoGil() : state_(PyEval_SaveThread()) {}
+  ~NoGil() {
+    with_interpreter([this] {
+      PyEval_RestoreThread(state_);
+      return 0;
+    });
+  }
+  NoGil(const NoGil&) = delete;
+  NoGil& operator=(const NoGil&) = delete;
+
+ private:
+  PyThreadState* const state_;
+};
 
 }  // namespace
 
@@ -90,7 +123,8 @@ Labels::Labels(const char* op, const char* name, py::handle value)
         show(shape_of(a)));
   // Widened to 64 bits; an unsigned label of 2^63 or more turns negative and is refused with the others that are out of
   // range.
-  const py::array wide = a.attr("astype")("int64");
+  const auto wide = py::array_t<int64_t, py::array::c_style | py::array::forcecast>::ensure(a);
+  if (!wide) throw py::error_already_set();
   const auto* const begin = static_cast<const int64_t*>(wide.data());
   labels_.assign(begin, begin + wide.size());
 }
@@ -153,7 +187,7 @@ void run_erased(void (*body)(void*), void* context) {
   (void)hooked;
   bool interrupted = false;
   {
-    const py::gil_scoped_release no_gil;
+    const NoGil no_gil;
     const FloatState specified;
     start_polling();
     try {

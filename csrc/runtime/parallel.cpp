@@ -15,6 +15,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <stdexcept>
+#include <string>
 #include <system_error>
 #include <thread>
 
@@ -125,6 +127,14 @@ struct Elsewhere {
 pid_t thread_id() { return 1; }
 #endif
 
+// Forks that this process comes from. A signal handler may fork in the middle of an op: the child has no other thread,
+// and nobody there will do what they had taken on.
+std::atomic<int> forks{0};
+struct ForkedInside : std::runtime_error {
+  ForkedInside()
+      : std::runtime_error("a signal handler forked this process inside an op, which the child cannot finish") {}
+};
+
 // Every thread takes the grains of its own part, so that it finds in its cache what it wrote last time, and then those
 // that others have left. The caller never waits for a thread that has not begun: on a busy machine that would cost a
 // time slice, a thousand times the work.
@@ -146,6 +156,7 @@ class Pool {
     for (int part = 0; part < job.parts; ++part) cursors_[part].next.store(job.first(part), std::memory_order_relaxed);
     cancelled_.store(false, std::memory_order_relaxed);
     error_ = nullptr;
+    const int forks_before = forks.load(std::memory_order_relaxed);
     open();
 
     bool interrupted = false;
@@ -156,6 +167,7 @@ class Pool {
     });
     gate_.fetch_or(kClosed, std::memory_order_acq_rel);
     for (int spins = 0; (gate_.load(std::memory_order_acquire) & kInside) != 0; ++spins) {
+      if (forks.load(std::memory_order_relaxed) != forks_before) throw ForkedInside();
       if (spins < kSpins) {
         relax();
         continue;
@@ -287,6 +299,7 @@ void forget_pool_in_child() {
   pool = nullptr;
   pool_mutex = new std::mutex;
   inside = false;
+  forks.fetch_add(1, std::memory_order_relaxed);
 }
 
 Pool* current_pool(int workers) {
@@ -313,7 +326,10 @@ void run_inline(const Job& job) {
 
 }  // namespace
 
-void set_num_threads(int n) { threads.store(n, std::memory_order_relaxed); }
+void set_num_threads(int n) {
+  if (n < 1) throw std::invalid_argument("set_num_threads: n must be at least 1, got " + std::to_string(n));
+  threads.store(n, std::memory_order_relaxed);
+}
 int num_threads() { return threads.load(std::memory_order_relaxed); }
 void set_poll(Poll poll) { poll_hook.store(poll, std::memory_order_relaxed); }
 void start_polling() { last_poll = milliseconds(); }

@@ -5,7 +5,8 @@ namespace nnlite {
 Windows windows(const char* op, Pair size, Pair kernel, py::handle stride, py::handle padding, py::handle dilation) {
   Windows w{
       kernel, pair(op, "stride", stride, 1), pair(op, "padding", padding, 0), pair(op, "dilation", dilation, 1), {}};
-  using Wide = __int128;  // the arguments may be anything up to 2^60
+  check_step(op, "kernel", kernel);
+  using Wide = __int128;
   const auto output = [](Wide n, Wide k, Wide s, Wide p, Wide d) {
     const Wide room = n + 2 * p - d * (k - 1) - 1;
     return room < 0 ? int64_t{0} : static_cast<int64_t>(room / s + 1);

@@ -12,6 +12,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "spin_mutex.h"
 
@@ -57,24 +58,35 @@ struct OutOfMemory : std::bad_alloc {
   std::string message;
 };
 
+// Free places. What a place that comes back needs to be noted was allocated when it was taken: add() never allocates.
 class Holes {
  public:
-  // A place of `size` bytes, or nullptr.
+  // A place of `size` bytes, or nullptr. std::bad_alloc where the note of its return cannot be had.
   char* take(size_t size) {
     const auto found = by_size_.lower_bound({size, nullptr});
     if (found == by_size_.end()) return nullptr;
+    reserve(taken_ + 1);
     const auto [length, place] = *found;
-    by_size_.erase(found);
-    by_place_.erase(place);
+    remove(place, length);
     if (length > size) insert(place + size, length - size);
+    ++taken_;
     return place;
   }
 
-  void add(char* place, size_t size) {
+  // A place that was not there before. std::bad_alloc as of take().
+  void add_new(char* place, size_t size) {
+    reserve(taken_ + 1);
+    insert(place, size);
+  }
+
+  // A place that was taken.
+  void add(char* place, size_t size) noexcept {
+    --taken_;
     const auto after = by_place_.lower_bound(place);
     if (after != by_place_.end() && place + size == after->first) {
-      size += after->second;
-      remove(after->first, after->second);
+      const size_t length = after->second;
+      remove(after->first, length);
+      size += length;
     }
     const auto next = by_place_.lower_bound(place);
     if (next != by_place_.begin()) {
@@ -89,17 +101,39 @@ class Holes {
   }
 
  private:
-  void insert(char* place, size_t size) {
-    by_place_.emplace(place, size);
-    by_size_.emplace(size, place);
+  struct Nodes {
+    std::map<char*, size_t>::node_type place;
+    std::set<std::pair<size_t, char*>>::node_type size;
+  };
+
+  // At least `count` spare nodes, and room for all nodes among them.
+  void reserve(size_t count) {
+    while (spare_.size() < count) {
+      if (spare_.capacity() <= pairs_) spare_.reserve(2 * pairs_ + 8);
+      std::map<char*, size_t> place{{nullptr, 0}};
+      std::set<std::pair<size_t, char*>> size{{0, nullptr}};
+      spare_.push_back({place.extract(place.begin()), size.extract(size.begin())});
+      ++pairs_;
+    }
   }
-  void remove(char* place, size_t size) {
-    by_place_.erase(place);
-    by_size_.erase({size, place});
+  void insert(char* place, size_t size) noexcept {
+    Nodes nodes = std::move(spare_.back());
+    spare_.pop_back();
+    nodes.place.key() = place;
+    nodes.place.mapped() = size;
+    nodes.size.value() = {size, place};
+    by_place_.insert(std::move(nodes.place));
+    by_size_.insert(std::move(nodes.size));
+  }
+  void remove(char* place, size_t size) noexcept {
+    spare_.push_back({by_place_.extract(place), by_size_.extract({size, place})});  // within what is reserved
   }
 
   std::map<char*, size_t> by_place_;
   std::set<std::pair<size_t, char*>> by_size_;
+  std::vector<Nodes> spare_;  // one for each place that is taken, at least
+  size_t pairs_ = 0;          // of nodes, in use or spare
+  size_t taken_ = 0;
 };
 
 SpinMutex mutex;
@@ -120,7 +154,7 @@ bool add_segment(size_t size) {
 #if defined(MADV_HUGEPAGE)
     madvise(begin, bytes, MADV_HUGEPAGE);
 #endif
-    holes->add(begin, bytes);
+    holes->add_new(begin, bytes);
     return true;
   }
   return false;

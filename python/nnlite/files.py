@@ -6,10 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
-import json
 import os
-import socket
 import stat
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -46,6 +43,8 @@ def save(state: Mapping[str, Array], path: Path, metadata: Mapping[str, Any] | N
 
 def to_bytes(state: Mapping[str, Array], metadata: Mapping[str, Any] | None = None) -> bytes:
     """The content of the file that :func:`save` writes."""
+    import json
+
     import safetensors.numpy
 
     if not isinstance(state, Mapping):
@@ -95,6 +94,8 @@ def load(path: Path) -> dict[str, Array]:
 
 def load_metadata(path: Path) -> dict[str, Any]:
     """What :func:`save` was given as ``metadata``; empty for another program's file. Errors as of :func:`load`."""
+    import json
+
     import safetensors
 
     name = os.fsdecode(path)
@@ -249,6 +250,8 @@ def write_file(path: Path, content: bytes) -> None:
         PermissionError: the file is read-only.
         OSError: it is no regular file, or cannot be written.
     """
+    import hashlib
+
     target = os.path.realpath(os.fsdecode(path))
     folder, name = os.path.split(target)
     try:
@@ -260,7 +263,7 @@ def write_file(path: Path, content: bytes) -> None:
             raise OSError(errno.EINVAL, "it is no regular file, and would be replaced by one", target)
         if not old.st_mode & 0o222:
             raise PermissionError(errno.EACCES, "it is read-only", target)
-    prefix = f".{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.{socket.gethostname()[:64]}."
+    prefix = f".{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.{os.uname().nodename[:64]}."
     _remove_orphans(folder, prefix)
     temporary = os.path.join(folder, f"{prefix}{os.getpid()}.{os.urandom(4).hex()}.tmp")
     file = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -304,6 +307,8 @@ def _remove_orphans(folder: str, prefix: str) -> None:
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a regular file, in hexadecimal."""
+    import hashlib
+
     name = os.fsdecode(path)
     _require_file("file_sha256", name)
     with open(name, "rb") as file:
@@ -312,6 +317,8 @@ def file_sha256(path: Path) -> str:
 
 def tensor_sha256(name: str, x: Array) -> str:
     """SHA-256 over name, dtype, shape and elements, in hexadecimal; every NaN counts as the canonical one."""
+    import hashlib
+
     x = np.array(to_numpy(x), dtype=x.dtype.newbyteorder("<"), order="C")
     if x.dtype.kind == "f" and x.dtype.itemsize in _CANONICAL_NAN:
         nan = np.isnan(x)
@@ -331,4 +338,6 @@ def tensors_sha256(state: Mapping[str, Array]) -> dict[str, str]:
 
 def weights_sha256(state: Mapping[str, Array]) -> str:
     """SHA-256 over the hexadecimal hashes of all arrays, in ascending order of name."""
+    import hashlib
+
     return hashlib.sha256("".join(tensors_sha256(state).values()).encode()).hexdigest()

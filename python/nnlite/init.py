@@ -11,6 +11,7 @@ from typing import Any
 
 from . import random
 from .arrays import Array
+from .rounding import require_nearest
 
 
 def fans(shape: tuple[int, ...]) -> tuple[int, int]:
@@ -23,11 +24,13 @@ def fans(shape: tuple[int, ...]) -> tuple[int, int]:
 
 def uniform(shape: tuple[int, ...], low: float, high: float, dtype: Any = "float32") -> Array:
     """Uniform in ``[low, high)``."""
+    require_nearest("init")
     return random.uniform(shape, low, high, dtype, random.INITIALISATION)
 
 
 def normal(shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0, dtype: Any = "float32") -> Array:
     """Normal of the given mean and standard deviation."""
+    require_nearest("init")
     return random.normal(shape, mean, std, dtype, random.INITIALISATION)
 
 

@@ -19,9 +19,17 @@ def __getattr__(name: str) -> Callable[..., Any]:
     if not callable(specification):
         raise AttributeError(f"nnlite.kernels has no op {name!r}")
 
+    from .reference.signature import explain
+
     @functools.wraps(specification)
     def kernel(*args: Any, **kwargs: Any) -> Any:
-        return getattr(ops(), name)(*args, **kwargs)
+        try:
+            return getattr(ops(args[0] if args else None), name)(*args, **kwargs)
+        except TypeError as error:
+            if "incompatible function arguments" not in str(error):
+                raise
+            wrong = explain(specification, args, kwargs)  # in place of the bindings' text, which shows whole arrays
+            raise TypeError(wrong or str(error).partition("\n")[0]) from None
 
     kernel.__module__, kernel.__qualname__ = __name__, name  # where pickle finds it
     globals()[name] = kernel

@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import arguments, arrays, recording
 from ..arrays import Array, is_array
+from ..rounding import require_nearest
 from ..tensor import Parameter, Tensor
 
 
@@ -108,6 +109,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Update all parameters that have a gradient. If anything is wrong, nothing is changed."""
+        require_nearest(f"{type(self).__name__}.step")
         work = []
         for group in self.param_groups:
             self.check(group)

@@ -26,7 +26,7 @@ def _specified(op: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(op)
     def call(*args: Any, **kwargs: Any) -> Any:
-        arith.refuse_flush_to_zero()
+        arith.require_float_state()
         with np.errstate(all="ignore"):
             return op(*args, **kwargs)
 

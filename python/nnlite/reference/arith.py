@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nnlite.rounding import require_nearest
+
 Array = npt.NDArray[Any]
 
 DOT_BLOCK = 512  # k per block of a dot product
@@ -20,8 +22,8 @@ SUM_CHUNK = 4096  # elements per chunk of a sum
 SUM_LANES = 32  # partial sums in a chunk
 
 
-def refuse_flush_to_zero() -> None:
-    """Raise ``RuntimeError`` if this thread's floating-point unit flushes subnormal numbers to zero.
+def require_float_state() -> None:
+    """Raise ``RuntimeError`` if this thread flushes subnormal numbers to zero or does not round to nearest.
 
     A shared library built with ``-Ofast`` switches that mode on for the whole process.
     """
@@ -32,6 +34,7 @@ def refuse_flush_to_zero() -> None:
             "nnlite.reference: flush-to-zero is switched on in this thread, so subnormal numbers are lost and results "
             "have other bits; a library built with -Ofast or -ffast-math, or torch.set_flush_denormal(True), does this"
         )
+    require_nearest("nnlite.reference")
 
 
 # Fused multiply-add (section 2)
@@ -239,6 +242,8 @@ def _chunk_sums(x: Array) -> Array:
 
 def plane_total(x: Array) -> Array:
     """``(N, C, P)`` -> ``(C,)``: each plane by :func:`total`, then the ``N`` plane sums by :func:`total`."""
+    if x.shape[2] == 0:  # however many planes
+        x = x[:0]
     return total(total(x), axis=0)
 
 

@@ -21,6 +21,7 @@ Array = npt.NDArray[Any]
 Pair = int | tuple[int, int]
 
 LARGEST_SIZE = 2**60
+LARGEST_STEP = 2**31  # of strides, paddings, dilations and kernels: their products fit 64 bits
 
 
 def check(condition: bool, message: str) -> None:
@@ -91,7 +92,7 @@ def check_shape(op: str, name: str, x: Array, expected: tuple[int, ...], of: str
 
 def check_size(op: str, shape: tuple[int, ...]) -> tuple[int, ...]:
     """``shape``, if an array of it can be counted in 64 bits."""
-    check(math.prod(shape) <= LARGEST_SIZE, f"{op}: size of an array of shape {shape} overflows")
+    check(math.prod(n or 1 for n in shape) <= LARGEST_SIZE, f"{op}: size of an array of shape {shape} overflows")
     return shape
 
 
@@ -115,7 +116,13 @@ def pair(op: str, name: str, value: Pair, least: int) -> tuple[int, int]:
     first, second = (operator.index(item) for item in items)
     check(max(abs(first), abs(second)) <= LARGEST_SIZE, f"{op}: size of {name} overflows")
     check(min(first, second) >= least, f"{op}: {name} must be at least {least}, got {(first, second)}")
+    check_step(op, name, (first, second))
     return first, second
+
+
+def check_step(op: str, name: str, value: tuple[int, int]) -> None:
+    """Refuse a stride, padding, dilation or kernel that is larger than 2^31."""
+    check(max(value) <= LARGEST_STEP, f"{op}: {name} must be at most {LARGEST_STEP}, got {value}")
 
 
 def shape_argument(op: str, name: str, value: Sequence[int], axes: str | None = None) -> tuple[int, ...]:

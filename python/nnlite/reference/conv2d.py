@@ -211,6 +211,7 @@ def _geometry(
     k, channels, r, s = weight_shape
     check(min(r, s) >= 1, f"{op}: {weight_name} must have a kernel of at least (1, 1), got {(r, s)}")
     check(k % groups == 0, f"{op}: {weight_name} has {k} output channels, which {groups} groups do not divide")
+    check_size(op, (groups, channels))
     check(
         x_shape[1] == channels * groups,
         f"{op}: {x_name} has {x_shape[1]} channels but {weight_name} expects {channels * groups} "

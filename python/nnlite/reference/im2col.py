@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -39,7 +40,7 @@ def im2col(x: Array, kernel_size: Pair, stride: Pair = 1, padding: Pair = 0, dil
     x = check_array("im2col", "x", x, "(N, C, H, W)")
     kernel = pair("im2col", "kernel_size", kernel_size, 1)
     geometry = windows("im2col", (x.shape[2], x.shape[3]), kernel, stride, padding, dilation)
-    yield Spec(columns_shape("im2col", x.shape, geometry), x.dtype)
+    yield Spec(check_size("im2col", columns_shape("im2col", x.shape, geometry)), x.dtype)
     return columns("im2col", x, geometry)
 
 
@@ -72,7 +73,7 @@ def col2im(
     n, c, h, w = shape_argument(op, "x_shape", x_shape, "(N, C, H, W)")
     geometry = windows(op, (h, w), pair(op, "kernel_size", kernel_size, 1), stride, padding, dilation)
     (oh, ow), (kr, ks) = geometry.output, geometry.kernel
-    check_shape(op, "col", col, (n * oh * ow, c * kr * ks), "x_shape")
+    check_shape(op, "col", col, columns_shape(op, (n, c, h, w), geometry), "x_shape")
     yield Spec(check_size(op, (n, c, h, w)), col.dtype)
     by_tap = col.reshape(n, oh, ow, c, kr, ks)
 
@@ -88,14 +89,14 @@ def col2im(
 def columns_shape(op: str, x_shape: tuple[int, ...], geometry: Windows) -> tuple[int, ...]:
     """Shape of :func:`im2col` of an array of ``x_shape``."""
     (oh, ow), (kr, ks) = geometry.output, geometry.kernel
-    return check_size(op, (x_shape[0] * oh * ow, x_shape[1] * kr * ks))
+    rows, taps = check_size(op, (x_shape[0], oh, ow)), check_size(op, (x_shape[1], kr, ks))
+    return math.prod(rows), math.prod(taps)
 
 
 def columns(op: str, x: Array, geometry: Windows) -> Array:
     """:func:`im2col` of checked arguments."""
     n, c = x.shape[:2]
     (oh, ow), (kr, ks) = geometry.output, geometry.kernel
-    check_size(op, (n * oh * ow, c * kr * ks))
     col = np.zeros((n, oh, ow, c, kr, ks), x.dtype)
     for r, s in geometry.taps():
         (rows, cols), (window_rows, window_cols) = geometry.at(r, s)

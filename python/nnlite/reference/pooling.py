@@ -91,6 +91,7 @@ def max_pool2d_backward(
     dy = check_array(op, "dy", dy, "(N, C, OH, OW)")
     n, c, h, w = shape_argument(op, "x_shape", x_shape, "(N, C, H, W)")
     geometry = _windows(op, (h, w), kernel_size, stride, padding)
+    check_size(op, (n, c))
     check_shape(op, "dy", dy, (n, c, *geometry.output), "the output")
     if not isinstance(index, (np.ndarray, Spec)):
         raise TypeError(f"{op}: index must be a numpy.ndarray, got {type(index).__name__}")
@@ -163,6 +164,7 @@ def avg_pool2d_backward(
     dy = check_array(op, "dy", dy, "(N, C, OH, OW)")
     n, c, h, w = shape_argument(op, "x_shape", x_shape, "(N, C, H, W)")
     geometry = _windows(op, (h, w), kernel_size, stride, padding)
+    check_size(op, (n, c))
     check_shape(op, "dy", dy, (n, c, *geometry.output), "the output")
     yield Spec(check_size(op, (n, c, h, w)), dy.dtype)
     g = dy / _count(geometry, dy.dtype)

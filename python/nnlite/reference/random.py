@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnlite.reference import arith
-from nnlite.reference.checks import check_size, is_index, shape_argument
+from nnlite.reference.checks import check_size, is_index, number, shape_argument
 from nnlite.reference.signature import Computation, Spec, define_op
 
 Array = npt.NDArray[Any]
@@ -121,6 +121,7 @@ def random_uniform(
     op = "random_uniform"
     _check(op, seed, draw, stream)
     n, kind = _size(op, shape), _dtype(op, dtype)
+    low, high = number(op, "low", low), number(op, "high", high)
     yield Spec(shape, kind)
     if kind == np.float32:
         u = (bits(n, seed, draw, stream) >> np.uint32(8)).astype(np.float32) * np.float32(2.0**-24)
@@ -152,6 +153,7 @@ def random_normal(
     op = "random_normal"
     _check(op, seed, draw, stream)
     n, kind = _size(op, shape), _dtype(op, dtype)
+    mean, std = number(op, "mean", mean), number(op, "std", std)
     yield Spec(shape, kind)
     pairs = -(-n // 2)
     uniform = (bits64(2 * pairs, seed, draw, stream) >> np.uint64(11)).astype(np.float64) * 2.0**-53

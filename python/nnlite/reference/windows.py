@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnlite.reference.checks import Array, Pair, check, pair
+from nnlite.reference.checks import Array, Pair, check, check_step, pair
 
 
 class Windows(NamedTuple):
@@ -57,10 +57,11 @@ def overlap(n: int, m: int, offset: int, stride: int = 1) -> tuple[slice, slice]
 def windows(
     op: str, size: tuple[int, int], kernel: tuple[int, int], stride: Pair, padding: Pair, dilation: Pair = 1
 ) -> Windows:
-    """:class:`Windows` of checked arguments; ``kernel`` has been checked before."""
+    """:class:`Windows` of checked arguments; ``kernel`` has been checked before, but for its greatest size."""
     result = Windows(
         size, kernel, pair(op, "stride", stride, 1), pair(op, "padding", padding, 0), pair(op, "dilation", dilation, 1)
     )
+    check_step(op, "kernel", kernel)
     check(
         min(result.output) >= 1,
         f"{op}: a kernel of {kernel} with dilation {result.dilation} is larger than "
