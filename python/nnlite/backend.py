@@ -59,6 +59,8 @@ def reason(name: str) -> str | None:
     try:
         _import(name)
     except ImportError as error:
+        if name == "cpu_baseline":
+            return f"nnlite was installed without its compiled modules ({error})"
         return f"its module is not part of this installation, which NNLITE_ISAS=all makes complete ({error})"
     return None
 
