@@ -1,8 +1,7 @@
 // What elementwise ops compute of one element (docs/numerics.md, sections 5, 8 and 9): on the CPU and in CUDA, of
-// numbers and, where no elementary function is called, of vectors. Constants are T(0.1), never 0.1, so that each is
-// rounded once to the type of the array.
+// numbers and, where no elementary function is called, of vectors.
 //
-// To add an op, write its struct and name it in the list at the end; bindings and engines (ops/map.h) loop over that. A
+// To add an op, write its struct and name it in a list at the end; bindings and engines (ops/map.h) loop over that. A
 // function is two ops, name_forward(x) and name_backward(dy, y), or name_backward(dy, x) where the gradient comes from
 // the input.
 #pragma once
@@ -10,6 +9,9 @@
 #include "elementary.h"
 
 namespace nnlite {
+
+// A constant, rounded once to the type of x: 0.1 * x would be a double.
+NNLITE_HD static inline auto like(auto x, double constant) { return static_cast<decltype(x)>(constant); }
 
 struct FromOutput {
   static constexpr const char* kept = "y";
@@ -88,10 +90,11 @@ struct Negative {
 
 template <class... F>
 struct List {};
-template <class... Functions, class... Operations>
-List<Forward<Functions>..., Backward<Functions>..., Operations...> elementwise_ops(List<Functions...>,
-                                                                                   List<Operations...>);
-using Elementwise =
-    decltype(elementwise_ops(List<Relu, Sigmoid, Tanh, Exp, Log>{}, List<Add, Subtract, Multiply, Negative>{}));
+using Functions = List<Relu, Sigmoid, Tanh, Exp, Log>;
+using Operations = List<Add, Subtract, Multiply, Negative>;
+
+template <class... F, class... O>
+List<Forward<F>..., Backward<F>..., O...> ops_of(List<F...>, List<O...>);
+using Elementwise = decltype(ops_of(Functions{}, Operations{}));
 
 }  // namespace nnlite

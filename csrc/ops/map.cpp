@@ -21,6 +21,8 @@ constexpr int64_t kGrain<Forward<Relu>> = 1 << 14;
 // overlap.
 template <class F, class T, class... X>
 void loop(int64_t n, T* __restrict y, const X* __restrict... x) {
+  static_assert(std::is_same_v<decltype(F{}(*x...)), T>,
+                "a formula has the type of its arguments: constants by like()");
   if constexpr (std::is_same_v<F, Forward<Exp>> && sizeof(T) == 4) {
     exp_above(x..., T(0), y, n);
   } else {
