@@ -45,6 +45,17 @@ struct Log : FromInput {
   NNLITE_HD static auto forward(auto x) { return log(x); }
   NNLITE_HD static auto backward(auto dy, auto x) { return dy / x; }
 };
+struct GeluTanh : FromInput {
+  static constexpr const char* name = "gelu_tanh";
+  NNLITE_HD static auto gate(auto x) {
+    return sigmoid(like(x, 1.5957691216057308) * (x + like(x, 0.044715) * ((x * x) * x)));
+  }
+  NNLITE_HD static auto forward(auto x) { return x * gate(x); }
+  NNLITE_HD static auto backward(auto dy, auto x) {
+    const auto s = gate(x), t = x * (s * (1 - s));
+    return dy * (s + like(x, 1.5957691216057308) * (t + like(x, 0.134145) * ((t * x) * x)));
+  }
+};
 
 // The ops of a function, and the other operations.
 struct Name {
@@ -90,7 +101,7 @@ struct Negative {
 
 template <class... F>
 struct List {};
-using Functions = List<Relu, Sigmoid, Tanh, Exp, Log>;
+using Functions = List<Relu, Sigmoid, Tanh, Exp, Log, GeluTanh>;
 using Operations = List<Add, Subtract, Multiply, Negative>;
 
 template <class... F, class... O>

@@ -11,7 +11,7 @@ from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
 
-__all__ = ["add", "exp", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
+__all__ = ["add", "exp", "gelu_tanh", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
 
 Operand = Tensor | Array | float
 
@@ -70,6 +70,7 @@ sigmoid = _function("sigmoid", "``1 / (1 + exp(-x))``.")
 tanh = _function("tanh", "The hyperbolic tangent.")
 exp = _function("exp", "e to the power of ``x``.")
 log = _function("log", "The natural logarithm.", keeps="x")
+gelu_tanh = _function("gelu_tanh", "The Gaussian error linear unit in its tanh form.", keeps="x")
 
 
 def _operands(op: str, a: Operand, b: Operand) -> tuple[Tensor, Tensor]:

@@ -120,3 +120,17 @@ def log_forward(x: Array) -> Array:
 def log_backward(dy: Array, x: Array) -> Array:
     """Gradient of :func:`log_forward` from its input: ``dy / x``."""
     return dy / x
+
+
+@elementwise
+def gelu_tanh_forward(x: Array) -> Array:
+    """Gaussian error linear unit (Hendrycks and Gimpel, 2016) in its tanh form, ``x/2 (1 + tanh(...))``."""
+    return x * arith.sigmoid(1.5957691216057308 * (x + 0.044715 * ((x * x) * x)))
+
+
+@elementwise
+def gelu_tanh_backward(dy: Array, x: Array) -> Array:
+    """Gradient of :func:`gelu_tanh_forward` from its input."""
+    s = arith.sigmoid(1.5957691216057308 * (x + 0.044715 * ((x * x) * x)))
+    t = x * (s * (1.0 - s))
+    return dy * (s + 1.5957691216057308 * (t + 0.134145 * ((t * x) * x)))
