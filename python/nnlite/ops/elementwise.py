@@ -11,7 +11,7 @@ from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
 
-__all__ = ["add", "exp", "gelu_tanh", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
+__all__ = ["add", "exp", "gelu", "gelu_tanh", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
 
 Operand = Tensor | Array | float
 
@@ -71,6 +71,17 @@ tanh = _function("tanh", "The hyperbolic tangent.")
 exp = _function("exp", "e to the power of ``x``.")
 log = _function("log", "The natural logarithm.", keeps="x")
 gelu_tanh = _function("gelu_tanh", "The Gaussian error linear unit in its tanh form.", keeps="x")
+
+
+def gelu(x: Tensor | Array, approximate: str = "none") -> Tensor:
+    """PyTorch's name of :func:`gelu_tanh`, which is ``approximate="tanh"``.
+
+    Raises:
+        ValueError: ``approximate`` is not "tanh". PyTorch's default, "none", needs erf, which is not there yet.
+    """
+    if approximate != "tanh":
+        raise ValueError(f"gelu: approximate must be 'tanh', got {approximate!r}: write gelu(x, approximate='tanh')")
+    return gelu_tanh(x)
 
 
 def _operands(op: str, a: Operand, b: Operand) -> tuple[Tensor, Tensor]:
