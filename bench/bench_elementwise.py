@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 
 import numpy as np
+
+from nnlite import reference
+from nnlite.reference import elementwise
 
 from .harness import Case, Sizes, normal
 
@@ -14,24 +18,10 @@ SIZES = [4096, 1 << 16, 1 << 20, 1 << 23]
 def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
     for n in sizes or ([77] if tiny else SIZES):
         a, b = normal(n), normal(n, seed=1)
-        p, generator = np.abs(a) + np.float32(0.1), np.random.default_rng(0)
-        mask, one = (a > 0).astype(np.uint8), np.float32(1)
-        two, three = {"bytes": 8.0 * n, "elements": n}, {"bytes": 12.0 * n, "elements": n}
-        yield Case("relu_forward", str(n), (a,), lambda a=a: np.maximum(a, 0), _torch("relu", a), group="ReLU", **two)
-        relu = _torch_relu_backward(a, b)
-        yield Case("relu_backward", str(n), (a, b), lambda a=a, b=b: a * (b > 0), relu, group="ReLU", **three)
-        yield Case("sigmoid_forward", str(n), (a,), lambda a=a: one / (one + np.exp(-a)), _torch("sigmoid", a), **two)
-        yield Case("sigmoid_backward", str(n), (a, b), lambda a=a, b=b: a * (one - b) * b, **three)
-        yield Case("tanh_forward", str(n), (a,), lambda a=a: np.tanh(a), _torch("tanh", a), least_ratio=0.5, **two)
-        yield Case("tanh_backward", str(n), (a, b), lambda a=a, b=b: a * (one - b * b), **three)
-        yield Case("exp_forward", str(n), (a,), lambda a=a: np.exp(a), _torch("exp", a), least_ratio=0.5, **two)
-        yield Case("exp_backward", str(n), (a, b), lambda a=a, b=b: a * b, **three)
-        yield Case("log_forward", str(n), (p,), lambda p=p: np.log(p), _torch("log", p), least_ratio=0.5, **two)
-        yield Case("log_backward", str(n), (a, p), lambda a=a, p=p: a / p, **three)
-        yield Case("add", str(n), (a, b), lambda a=a, b=b: a + b, _torch_add(a, b), group="add", **three)
-        yield Case("subtract", str(n), (a, b), lambda a=a, b=b: a - b, **three)
-        yield Case("multiply", str(n), (a, b), lambda a=a, b=b: a * b, **three)
-        yield Case("negative", str(n), (a,), lambda a=a: -a, **two)
+        generator, mask, one = np.random.default_rng(0), (a > 0).astype(np.uint8), np.float32(1)
+        two = {"bytes": 8.0 * n, "elements": n}
+        for op in elementwise.__all__:
+            yield _elementwise(op, n, a, b)
         yield Case("sum_forward", str(n), (a,), lambda a=a: a.sum(), tolerance=1e-2, bytes=4.0 * n, elements=n)
         yield Case(
             "sum_backward", str(n), (np.asarray(one), (n,)), lambda n=n: np.full(n, one), bytes=4.0 * n, elements=n
@@ -60,26 +50,56 @@ def cases(tiny: bool, sizes: Sizes = ()) -> Iterator[Case]:
         yield Case("random_permutation", str(n), (n, 1, 2, 3), order, bytes=8.0 * n, elements=n)
 
 
-def _torch(name, x):
+# What the ops replace, and in which ratio to NumPy's time slow ones still count as fast.
+NUMPY = {
+    "relu_forward": lambda x: np.maximum(x, 0),
+    "relu_backward": lambda dy, y: dy * (y > 0),
+    "sigmoid_forward": lambda x: 1 / (1 + np.exp(-x)),
+    "sigmoid_backward": lambda dy, y: dy * (1 - y) * y,
+    "tanh_forward": np.tanh,
+    "tanh_backward": lambda dy, y: dy * (1 - y * y),
+    "exp_forward": np.exp,
+    "exp_backward": np.multiply,
+    "log_forward": np.log,
+    "log_backward": np.divide,
+}
+LEAST_RATIOS = {"tanh_forward": 0.5, "exp_forward": 0.5, "log_forward": 0.5}
+
+
+def _elementwise(op, n, a, b):
+    """The case of an elementwise op; NumPy's function is that of its name, PyTorch's too."""
+    if op.startswith("log"):
+        b = np.abs(b) + np.float32(0.1)
+    count = len(inspect.signature(getattr(reference, op)).parameters)
+    arguments = (a, b) if count == 2 else (b if op.startswith("log") else a,)
+    expression = NUMPY.get(op) or getattr(np, op, None)
+    return Case(
+        op,
+        str(n),
+        arguments,
+        expression and (lambda: expression(*arguments)),
+        _torch(op, arguments),
+        group={"relu_forward": "ReLU", "relu_backward": "ReLU", "add": "add"}.get(op, ""),
+        bytes=4.0 * n * (count + 1),
+        elements=n,
+        least_ratio=LEAST_RATIOS.get(op, 1.0),
+    )
+
+
+def _torch(op, arguments):
+    """Of the forward functions, of add, and of ReLU's gradient."""
+    name = op.removesuffix("_forward")
+    if name == op and op not in ("add", "relu_backward"):
+        return None
+
     def make(torch):
-        tx, function = torch.from_numpy(x), getattr(torch, name)
-        return lambda: function(tx)
-
-    return make
-
-
-def _torch_relu_backward(dy, y):
-    def make(torch):
-        ty, tx = torch.from_numpy(dy), torch.from_numpy(y)
-        return lambda: torch.ops.aten.threshold_backward(ty, tx, 0)
-
-    return make
-
-
-def _torch_add(a, b):
-    def make(torch):
-        ta, tb = torch.from_numpy(a), torch.from_numpy(b)
-        return lambda: ta + tb
+        tensors = [torch.from_numpy(x) for x in arguments]
+        if op == "relu_backward":
+            return lambda: torch.ops.aten.threshold_backward(*tensors, 0)
+        name_, _, approximate = name.partition("_")  # f_tanh is PyTorch's f with approximate="tanh"
+        function = getattr(torch.nn.functional, name_, None) or getattr(torch, name_)
+        options = {"approximate": approximate} if approximate else {}
+        return lambda: function(*tensors, **options)
 
     return make
 

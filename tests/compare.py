@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnlite import reference, shapes
+from nnlite.reference import elementwise
 from nnlite.shapes import Spec
 from support import assert_same_bits, misaligned, rng, strided
 
@@ -18,6 +20,10 @@ DTYPES = [np.float32, np.float64]
 
 # An op with the arguments that it must refuse: name, arguments, exception, message.
 Refusal = tuple[str, Callable[[], tuple[Any, ...]], type[Exception], str]
+
+# The elementwise ops with their parameters; and, of those that are a function and its gradient, what the latter takes.
+ELEMENTWISE = {op: tuple(inspect.signature(getattr(reference, op)).parameters) for op in elementwise.__all__}
+FUNCTIONS = {op.removesuffix("_backward"): p[1] for op, p in ELEMENTWISE.items() if op.endswith("_backward")}
 
 
 def numbers(shape: int | tuple[int, ...], dtype: npt.DTypeLike, seed: int = 0) -> Array:

@@ -8,20 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from compare import DTYPES, Refusal, assert_op, full, numbers, specials
+from compare import DTYPES, ELEMENTWISE, FUNCTIONS, Refusal, assert_op, full, numbers, specials
 from support import assert_same_bits
 
-ONE = ["relu_forward", "sigmoid_forward", "tanh_forward", "exp_forward", "log_forward", "negative"]
-TWO = [
-    "add",
-    "subtract",
-    "multiply",
-    "relu_backward",
-    "sigmoid_backward",
-    "tanh_backward",
-    "exp_backward",
-    "log_backward",
-]
 SHAPES = [(), (0,), (1,), (7,), (31,), (32,), (33,), (3, 5, 7), (2, 0, 3), (1000,)]
 
 REFUSALS: list[Refusal] = [
@@ -73,23 +62,15 @@ REFUSALS: list[Refusal] = [
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("op", ONE)
-def test_one_argument(backend: ModuleType, op: str, dtype: npt.DTypeLike) -> None:
+@pytest.mark.parametrize("op", ELEMENTWISE)
+def test_op(backend: ModuleType, op: str, dtype: npt.DTypeLike) -> None:
     for i, shape in enumerate(SHAPES):
-        assert_op(backend, op, numbers(shape, dtype, i))
-        assert_op(backend, op, specials(shape, dtype, i))
+        for values in (numbers, specials):
+            assert_op(backend, op, *(values(shape, dtype, i + 100 * j) for j in range(len(ELEMENTWISE[op]))))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("op", TWO)
-def test_two_arguments(backend: ModuleType, op: str, dtype: npt.DTypeLike) -> None:
-    for i, shape in enumerate(SHAPES):
-        assert_op(backend, op, numbers(shape, dtype, i), numbers(shape, dtype, i + 100))
-        assert_op(backend, op, specials(shape, dtype, i), specials(shape, dtype, i + 100))
-
-
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("op", ["sigmoid_forward", "tanh_forward", "exp_forward", "log_forward"])
+@pytest.mark.parametrize("op", [f"{name}_forward" for name in FUNCTIONS])
 def test_functions_over_all_exponents(backend: ModuleType, op: str, dtype: npt.DTypeLike) -> None:
     info = np.finfo(dtype)
     x = np.ldexp(numbers(4001, dtype), np.linspace(info.minexp - info.nmant, 12, 4001).astype(int)).astype(dtype)

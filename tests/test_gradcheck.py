@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import nnlite as nl
+from compare import FUNCTIONS
 from nnlite import nn, ops, random
 from nnlite.gradcheck import GradcheckError
 from support import assert_same_bits, rng
@@ -97,11 +98,7 @@ OPS = {
     "multiply": (ops.multiply, f64(2, 3), f64(2, 3, seed=1)),
     "multiply by a number": (lambda x: 3 * x - 1, f64(2, 3)),
     "negative": (ops.negative, f64(2, 3)),
-    "relu": (ops.relu, f64(2, 3)),
-    "sigmoid": (ops.sigmoid, f64(2, 3)),
-    "tanh": (ops.tanh, f64(2, 3)),
-    "exp": (ops.exp, f64(2, 3)),
-    "log": (ops.log, POSITIVE),
+    **{name: (getattr(ops, name), POSITIVE if name == "log" else f64(2, 3)) for name in FUNCTIONS},
     "sum": (ops.sum, f64(2, 3)),
     "reshape": (lambda x: ops.reshape(x, (3, 2)), f64(2, 3)),
     "flatten": (lambda x: ops.flatten(x, 1), f64(2, 3, 2)),

@@ -33,6 +33,7 @@ EVERY_LAYER = [
     {"layer": "Linear", "in_features": 27, "out_features": 5},
     {"layer": "BatchNorm1d", "num_features": 5, "eps": 1e-3, "momentum": 0.2},
     {"layer": "Tanh"},
+    {"layer": "GELU", "approximate": "tanh"},
     {"layer": "Dropout", "p": 0.25},
     {"layer": "Linear", "in_features": 5, "out_features": 3, "bias": False},
 ]
@@ -72,7 +73,13 @@ def test_weights_depend_on_the_seed_alone() -> None:
         ([], "must be a list of 1 to 1000 layers"),
         ([CONV] * 1001, "must be a list of 1 to 1000 layers"),
         (["Conv2d"], r"layers\[0\] must be an object, got 'Conv2d'"),
-        ([{}], r"layers\[0\]\.layer must be one of AdaptiveAvgPool2d, .*, got None"),
+        (
+            [{"layer": "GELU", "approximate": "erf"}],
+            r"layers\[0\] \(GELU\): GELU: approximate must be 'tanh', got 'erf'",
+        ),
+        ([{"layer": "GELU"}], r"layers\[0\] \(GELU\): GELU: approximate must be 'tanh', got 'none'"),
+        ([{"layer": "ReLU"}, {"layer": "GELU", "approximate": "x" * 99}], r"layers\[1\]\.approximate must be a number"),
+        ([{}], r"layers\[0\]\.layer must be one of .*AdaptiveAvgPool2d, .*, got None"),
         ([{"layer": "os.system"}], r"layers\[0\]\.layer must be one of .*, got 'os\.system'"),
         ([{"layer": "__import__"}], "must be one of"),
         ([{"layer": ["Conv2d"]}], "must be one of"),

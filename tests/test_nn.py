@@ -607,6 +607,17 @@ def test_errors_name_the_layer():
     assert caught.value.__notes__ == ["in layer Linear(in_features=3, out_features=2, bias=True)"]
 
 
+@pytest.mark.parametrize("approximate", ["none", "erf", None])
+def test_gelu_refuses_what_it_does_not_compute(approximate):
+    with pytest.raises(ValueError, match=r"GELU: approximate must be 'tanh', got .*: write GELU\(approximate='tanh'\)"):
+        nn.GELU(approximate)
+    with pytest.raises(ValueError, match="gelu: approximate must be 'tanh', got"):
+        nn.functional.gelu(array(2, 3), approximate)
+    x = array(2, 3)
+    got = nn.functional.gelu(x, approximate="tanh").numpy(), nn.GELU("tanh")(x).numpy()
+    assert_same_bits(got, (nl.kernels.gelu_tanh_forward(x),) * 2)
+
+
 # ---- PyTorch
 
 
@@ -621,8 +632,8 @@ def models(library):
         ),
         "perceptron": library.Sequential(
             library.Flatten(), library.Linear(64, 16, bias=False), library.BatchNorm1d(16, affine=False),
-            library.Sigmoid(), library.Linear(16, 8), library.BatchNorm1d(8, track_running_stats=False),
-            library.Linear(8, 5),
+            library.Sigmoid(), library.Linear(16, 8), library.GELU(approximate="tanh"),
+            library.BatchNorm1d(8, track_running_stats=False), library.Linear(8, 5),
         ),
         "pooling": library.Sequential(
             library.Conv2d(1, 5, 3), library.MaxPool2d(3, 2, padding=1), library.AdaptiveAvgPool2d(1),
@@ -686,7 +697,7 @@ def test_layer_descriptions_are_pytorchs():
         lambda m: m.Linear(3, 4, bias=False),
         lambda m: m.Conv2d(4, 6, 3, padding=1, groups=2, bias=False),
         lambda m: m.Conv2d(4, 6, (3, 1), dilation=2),
-        lambda m: m.Sequential(m.ReLU(), m.Sequential(m.Tanh(), m.Flatten()), m.Identity()),
+        lambda m: m.Sequential(m.ReLU(), m.Sequential(m.Tanh(), m.GELU("tanh"), m.Flatten()), m.Identity()),
         lambda m: m.Sequential(),
     ):
         assert repr(make(nn)) == repr(make(torch.nn))

@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,9 +23,9 @@
 #include "ops/batchnorm.h"
 #include "ops/conv2d.h"
 #include "ops/dropout.h"
-#include "ops/elementwise.h"
 #include "ops/gemm.h"
 #include "ops/im2col.h"
+#include "ops/map.h"
 #include "ops/mse.h"
 #include "ops/optim.h"
 #include "ops/pool2d.h"
@@ -169,19 +170,14 @@ void hash_the_rest() {
   constexpr int64_t n = 3, c = 5, h = 11, w = 19, count = n * c * h * w;
   const auto x = numbers<T>(count), dy = numbers<T>(count);
   std::vector<T> y(count), dx(count);
-  const auto map = [&](const char* op, auto forward) {
-    forward(x.data(), y.data(), count);
-    report(op, sizeof(T), y);
-  };
-  map("relu_forward", [](auto... a) { relu_forward(a...); });
-  map("sigmoid_forward", [](auto... a) { sigmoid_forward(a...); });
-  map("tanh_forward", [](auto... a) { tanh_forward(a...); });
-  map("exp_forward", [](auto... a) { exp_forward(a...); });
-  map("log_forward", [](auto* from, auto* to, int64_t m) {
-    relu_forward(from, to, m);
-    log_forward(to, to, m);
-  });
-  map("sum", [](auto* from, auto* to, int64_t m) { sum_forward(from, m, to); });
+  for (const MapOp<T>& op : map_ops<T>()) {
+    op.run(x.data(), dy.data(), y.data(), count);
+    for (T& v : y) v = v == v ? v : std::numeric_limits<T>::quiet_NaN();
+    report(op.name, sizeof(T), y);
+  }
+  std::vector<T> total(1);
+  sum_forward(x.data(), count, total.data());
+  report("sum", sizeof(T), total);
 
   const WindowAxis rows{h, 3, 2, 1, 1, 6}, columns{w, 3, 2, 1, 1, 10};
   std::vector<T> pooled(n * c * 60), average(pooled.size()), col(n * 60 * c * 9);

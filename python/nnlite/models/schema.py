@@ -152,7 +152,9 @@ def _checked(value: object, kind: str, table: Mapping[str, type], where: str) ->
         if key in value:
             if isinstance(parameter.default, bool) and not isinstance(value[key], bool):
                 raise ManifestError(f"{where}.{key} must be true or false, got {shown(value[key])}")
-            _check_plain(value[key], f"{where}.{key}")
+            word = isinstance(parameter.default, str) and isinstance(value[key], str) and len(value[key]) < 32
+            if not word:  # the layer itself knows its words
+                _check_plain(value[key], f"{where}.{key}")
             checked[key] = value[key]
         elif parameter.default is parameter.empty:
             raise ManifestError(f"{where} ({name}) lacks {key}")

@@ -2,7 +2,7 @@
 
 from ..tensor import Parameter
 from . import functional
-from .activation import ReLU, Sigmoid, Softmax, Tanh
+from .activation import GELU, ReLU, Sigmoid, Softmax, Tanh
 from .containers import ModuleList, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
@@ -14,6 +14,7 @@ from .pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
 from .shape import Flatten
 
 __all__ = [
+    "GELU",
     "AdaptiveAvgPool2d",
     "AvgPool2d",
     "BatchNorm1d",

@@ -35,6 +35,29 @@ class Tanh(Module):
         return ops.tanh(x)
 
 
+class GELU(Module):
+    """The Gaussian error linear unit (Hendrycks and Gimpel, 2016), about ``x P(X < x)`` for a normal X.
+
+    Raises:
+        ValueError: ``approximate`` is not "tanh". PyTorch's default, "none", needs erf, which is not there yet.
+    """
+
+    def __init__(self, approximate: str = "none") -> None:
+        super().__init__()
+        if approximate != "tanh":
+            message = "write GELU(approximate='tanh'), which differs from 'none' by up to 5e-4"
+            raise ValueError(f"GELU: approximate must be 'tanh', got {approximate!r}: {message}")
+        self.approximate = approximate
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """Any shape."""
+        return ops.gelu_tanh(x)
+
+    def extra_repr(self) -> str:
+        """Which form."""
+        return f"approximate={self.approximate!r}"
+
+
 class Softmax(Module):
     """Softmax over the rows of ``(N, K)``."""
 

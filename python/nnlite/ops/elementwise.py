@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeGuard
 
 import numpy as np
@@ -10,7 +11,7 @@ from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
 
-__all__ = ["add", "exp", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
+__all__ = ["add", "exp", "gelu", "gelu_tanh", "log", "multiply", "negative", "relu", "sigmoid", "subtract", "tanh"]
 
 Operand = Tensor | Array | float
 
@@ -48,44 +49,39 @@ def negative(a: Tensor | Array) -> Tensor:
     return record(kernels.negative(a.data), lambda dy, needs: (kernels.negative(dy),), a)
 
 
-def relu(x: Tensor | Array) -> Tensor:
-    """The larger of ``x`` and 0; its gradient at 0 is 0."""
-    x = as_tensor("relu", "x", x)
-    kernels = ops(x.data)
-    y = kernels.relu_forward(x.data)
-    return record(y, lambda dy, needs: (kernels.relu_backward(dy, y),), x)
+def _function(name: str, description: str, keeps: str = "y") -> Callable[[Tensor | Array], Tensor]:
+    """The op of ``name``_forward and ``name``_backward, which takes the result ``y`` or the input ``x``."""
+    forward, backward = f"{name}_forward", f"{name}_backward"
+
+    def op(x: Tensor | Array) -> Tensor:
+        x = as_tensor(name, "x", x)
+        kernels = ops(x.data)
+        y = getattr(kernels, forward)(x.data)
+        kept = y if keeps == "y" else x.data
+        return record(y, lambda dy, needs: (getattr(kernels, backward)(dy, kept),), x)
+
+    op.__name__ = op.__qualname__ = name
+    op.__doc__ = description
+    return op
 
 
-def sigmoid(x: Tensor | Array) -> Tensor:
-    """``1 / (1 + exp(-x))``."""
-    x = as_tensor("sigmoid", "x", x)
-    kernels = ops(x.data)
-    y = kernels.sigmoid_forward(x.data)
-    return record(y, lambda dy, needs: (kernels.sigmoid_backward(dy, y),), x)
+relu = _function("relu", "The larger of ``x`` and 0; its gradient at 0 is 0.")
+sigmoid = _function("sigmoid", "``1 / (1 + exp(-x))``.")
+tanh = _function("tanh", "The hyperbolic tangent.")
+exp = _function("exp", "e to the power of ``x``.")
+log = _function("log", "The natural logarithm.", keeps="x")
+gelu_tanh = _function("gelu_tanh", "The Gaussian error linear unit in its tanh form.", keeps="x")
 
 
-def tanh(x: Tensor | Array) -> Tensor:
-    """The hyperbolic tangent."""
-    x = as_tensor("tanh", "x", x)
-    kernels = ops(x.data)
-    y = kernels.tanh_forward(x.data)
-    return record(y, lambda dy, needs: (kernels.tanh_backward(dy, y),), x)
+def gelu(x: Tensor | Array, approximate: str = "none") -> Tensor:
+    """PyTorch's name of :func:`gelu_tanh`, which is ``approximate="tanh"``.
 
-
-def exp(x: Tensor | Array) -> Tensor:
-    """e to the power of ``x``."""
-    x = as_tensor("exp", "x", x)
-    kernels = ops(x.data)
-    y = kernels.exp_forward(x.data)
-    return record(y, lambda dy, needs: (kernels.exp_backward(dy, y),), x)
-
-
-def log(x: Tensor | Array) -> Tensor:
-    """The natural logarithm."""
-    x = as_tensor("log", "x", x)
-    kernels = ops(x.data)
-    data = x.data
-    return record(kernels.log_forward(data), lambda dy, needs: (kernels.log_backward(dy, data),), x)
+    Raises:
+        ValueError: ``approximate`` is not "tanh". PyTorch's default, "none", needs erf, which is not there yet.
+    """
+    if approximate != "tanh":
+        raise ValueError(f"gelu: approximate must be 'tanh', got {approximate!r}: write gelu(x, approximate='tanh')")
+    return gelu_tanh(x)
 
 
 def _operands(op: str, a: Operand, b: Operand) -> tuple[Tensor, Tensor]:

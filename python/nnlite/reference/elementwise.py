@@ -2,145 +2,135 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec
+
 import numpy as np
 
 from nnlite.reference import arith
 from nnlite.reference.checks import Array, check_array, check_same_dtype, check_same_shape
 from nnlite.reference.signature import Computation, Spec, define_op
 
-__all__ = [
-    "add",
-    "exp_backward",
-    "exp_forward",
-    "log_backward",
-    "log_forward",
-    "multiply",
-    "negative",
-    "relu_backward",
-    "relu_forward",
-    "sigmoid_backward",
-    "sigmoid_forward",
-    "subtract",
-    "tanh_backward",
-    "tanh_forward",
-]
+_P = ParamSpec("_P")
+
+__all__: list[str] = []  # every elementwise op
 
 
-@define_op
-def add(a: Array, b: Array) -> Computation[Array]:
+def elementwise(compute: Callable[_P, Array]) -> Callable[_P, Array]:
+    """The op that checks that its one or two arrays have one type and shape, and computes with them in C order."""
+    op, names = compute.__name__, tuple(inspect.signature(compute).parameters)
+    formula: Callable[..., Any] = compute
+
+    @functools.wraps(compute)
+    def generator(*args: Any, **kwargs: Any) -> Computation[Array]:
+        given = dict(zip(names, args, strict=False)) | kwargs
+        arrays = {name: check_array(op, name, given[name]) for name in names}
+        check_same_dtype(op, **arrays)
+        if len(arrays) == 2:
+            check_same_shape(op, **arrays)
+        first = arrays[names[0]]
+        yield Spec(first.shape, first.dtype)
+        return np.asarray(formula(*arrays.values()))
+
+    __all__.append(op)
+    return define_op(generator)
+
+
+@elementwise
+def add(a: Array, b: Array) -> Array:
     """``a + b``, arrays of one shape."""
-    a, b = _two("add", a=a, b=b)
-    yield Spec(a.shape, a.dtype)
-    return np.asarray(a + b)
+    return a + b
 
 
-@define_op
-def subtract(a: Array, b: Array) -> Computation[Array]:
+@elementwise
+def subtract(a: Array, b: Array) -> Array:
     """``a - b``, arrays of one shape."""
-    a, b = _two("subtract", a=a, b=b)
-    yield Spec(a.shape, a.dtype)
-    return np.asarray(a - b)
+    return a - b
 
 
-@define_op
-def multiply(a: Array, b: Array) -> Computation[Array]:
+@elementwise
+def multiply(a: Array, b: Array) -> Array:
     """``a * b``, arrays of one shape."""
-    a, b = _two("multiply", a=a, b=b)
-    yield Spec(a.shape, a.dtype)
-    return np.asarray(a * b)
+    return a * b
 
 
-@define_op
-def negative(a: Array) -> Computation[Array]:
+@elementwise
+def negative(a: Array) -> Array:
     """``-a``: the sign bit flipped, of zeros too."""
-    a = check_array("negative", "a", a)
-    yield Spec(a.shape, a.dtype)
-    return np.asarray(-a)
+    return -a
 
 
-@define_op
-def relu_forward(x: Array) -> Computation[Array]:
+@elementwise
+def relu_forward(x: Array) -> Array:
     """Rectifier ``y = max(x, 0)`` (Nair and Hinton, 2010): +0 where ``x <= 0``, else ``x``; NaN passes."""
-    x = check_array("relu_forward", "x", x)
-    yield Spec(x.shape, x.dtype)
     return np.where(x <= 0, x.dtype.type(0), x)
 
 
-@define_op
-def relu_backward(dy: Array, y: Array) -> Computation[Array]:
+@elementwise
+def relu_backward(dy: Array, y: Array) -> Array:
     """Gradient of :func:`relu_forward` from its output (or its input): +0 where ``y <= 0``, else ``dy``."""
-    dy, y = _two("relu_backward", dy=dy, y=y)
-    yield Spec(dy.shape, dy.dtype)
     return np.where(y <= 0, y.dtype.type(0), dy)
 
 
-@define_op
-def sigmoid_forward(x: Array) -> Computation[Array]:
+@elementwise
+def sigmoid_forward(x: Array) -> Array:
     """Logistic function ``y = 1 / (1 + exp(-x))``; float32 correctly rounded, float64 within 2 ulp."""
-    x = check_array("sigmoid_forward", "x", x)
-    yield Spec(x.shape, x.dtype)
     return arith.sigmoid(x)
 
 
-@define_op
-def sigmoid_backward(dy: Array, y: Array) -> Computation[Array]:
+@elementwise
+def sigmoid_backward(dy: Array, y: Array) -> Array:
     """Gradient of :func:`sigmoid_forward` from its output: ``(dy * (1 - y)) * y``."""
-    dy, y = _two("sigmoid_backward", dy=dy, y=y)
-    yield Spec(dy.shape, dy.dtype)
-    return np.asarray((dy * (y.dtype.type(1) - y)) * y)
+    return (dy * (1.0 - y)) * y
 
 
-@define_op
-def tanh_forward(x: Array) -> Computation[Array]:
+@elementwise
+def tanh_forward(x: Array) -> Array:
     """Hyperbolic tangent; float32 correctly rounded, float64 within 2 ulp."""
-    x = check_array("tanh_forward", "x", x)
-    yield Spec(x.shape, x.dtype)
     return arith.tanh(x)
 
 
-@define_op
-def tanh_backward(dy: Array, y: Array) -> Computation[Array]:
+@elementwise
+def tanh_backward(dy: Array, y: Array) -> Array:
     """Gradient of :func:`tanh_forward` from its output: ``dy * (1 - y*y)``."""
-    dy, y = _two("tanh_backward", dy=dy, y=y)
-    yield Spec(dy.shape, dy.dtype)
-    return np.asarray(dy * (y.dtype.type(1) - y * y))
+    return dy * (1.0 - y * y)
 
 
-@define_op
-def exp_forward(x: Array) -> Computation[Array]:
+@elementwise
+def exp_forward(x: Array) -> Array:
     """Exponential function; float32 correctly rounded, float64 within 2 ulp."""
-    x = check_array("exp_forward", "x", x)
-    yield Spec(x.shape, x.dtype)
     return arith.exp(x)
 
 
-@define_op
-def exp_backward(dy: Array, y: Array) -> Computation[Array]:
+@elementwise
+def exp_backward(dy: Array, y: Array) -> Array:
     """Gradient of :func:`exp_forward` from its output: ``dy * y``."""
-    dy, y = _two("exp_backward", dy=dy, y=y)
-    yield Spec(dy.shape, dy.dtype)
-    return np.asarray(dy * y)
+    return dy * y
 
 
-@define_op
-def log_forward(x: Array) -> Computation[Array]:
+@elementwise
+def log_forward(x: Array) -> Array:
     """Natural logarithm; float32 correctly rounded, float64 within 2 ulp. -Inf at 0, NaN below."""
-    x = check_array("log_forward", "x", x)
-    yield Spec(x.shape, x.dtype)
     return arith.log(x)
 
 
-@define_op
-def log_backward(dy: Array, x: Array) -> Computation[Array]:
+@elementwise
+def log_backward(dy: Array, x: Array) -> Array:
     """Gradient of :func:`log_forward` from its input: ``dy / x``."""
-    dy, x = _two("log_backward", dy=dy, x=x)
-    yield Spec(dy.shape, dy.dtype)
-    return np.asarray(dy / x)
+    return dy / x
 
 
-def _two(op: str, **arrays: Array) -> tuple[Array, Array]:
-    """Two checked arrays of one type and shape."""
-    a, b = (check_array(op, name, array) for name, array in arrays.items())
-    check_same_dtype(op, **arrays)
-    check_same_shape(op, **arrays)
-    return a, b
+@elementwise
+def gelu_tanh_forward(x: Array) -> Array:
+    """Gaussian error linear unit (Hendrycks and Gimpel, 2016) in its tanh form, ``x/2 (1 + tanh(...))``."""
+    return x * arith.sigmoid(1.5957691216057308 * (x + 0.044715 * ((x * x) * x)))
+
+
+@elementwise
+def gelu_tanh_backward(dy: Array, x: Array) -> Array:
+    """Gradient of :func:`gelu_tanh_forward` from its input."""
+    s = arith.sigmoid(1.5957691216057308 * (x + 0.044715 * ((x * x) * x)))
+    t = x * (s * (1.0 - s))
+    return dy * (s + 1.5957691216057308 * (t + 0.134145 * ((t * x) * x)))
