@@ -40,6 +40,8 @@ std::string type_name(py::handle value);
 
 // A hyperparameter: anything that converts to a Python float.
 double number(const char* op, const char* name, py::handle value);
+// A flag: True or False, of Python or NumPy, and nothing that only converts to one.
+bool flag(const char* op, const char* name, py::handle value);
 // An unsigned number of `bits` bits: the seed, draw number or stream of a random op.
 uint64_t counter(const char* op, const char* name, py::handle value, int bits);
 // An int of at least `least`.

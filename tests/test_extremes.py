@@ -19,9 +19,11 @@ from compare import Refusal, full
 from device import OnDevice
 from nnlite import reference
 from nnlite.backend import available
+from nnlite.cuda import is_available
 from support import assert_same_bits
 
-BEST = available()[-1]
+DEVICES = [name for name in ("cuda_sim", "cuda") if is_available(name)]
+COMPILED = [name for name in (*available(), *DEVICES) if name != "reference"]
 BIG = 2**31 + 1
 
 REFUSALS: list[Refusal] = [
@@ -53,6 +55,8 @@ EMPTY: list[tuple[str, Any]] = [
         lambda: (*[np.zeros((LONG, 2, 0), np.float32)] * 2, *[np.ones(2, np.float32)] * 3),
     ),
     ("relu_forward", lambda: (np.zeros((LONG, 0), np.float32),)),
+    ("batchnorm_training_forward", lambda: (np.zeros((4, 0), np.float32), *[np.zeros(0, np.float32)] * 2)),
+    ("batchnorm_training_backward", lambda: (*[np.zeros((4, 0, 3), np.float32)] * 2, *[np.zeros(0, np.float32)] * 3)),
     ("dropout_forward", lambda: (np.zeros((LONG, 0), np.float32), 0.5, 1, 2)),
 ]
 
@@ -69,13 +73,17 @@ def test_empty_results_come_at_once(backend: ModuleType, op: str, args: Any) -> 
 
 
 CALLS = """
-import sys
+import importlib, sys
 import numpy as np
 import nnlite as nl
+import nnlite.shapes
+from device import OnDevice
 from nnlite import reference
+from support import assert_same_bits
 
 backend, seed, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-module = reference if backend == "reference" else __import__(f"nnlite._{backend}", fromlist=["x"])
+module = importlib.import_module(f"nnlite._{backend}")
+module = OnDevice(module) if backend.startswith("cuda") else module
 random = np.random.default_rng(seed)
 EDGES = [0, 1, 2, 3, 2**15, 2**16, 2**30, 2**31 - 1, 2**31, 2**31 + 1, 2**32, 2**57, 2**60, 2**62, 2**63 - 1, 2**63, -1]
 
@@ -86,15 +94,36 @@ def pair():
     return number() if random.random() < 0.5 else (number(), number())
 
 def array(rank):
-    return np.ones(tuple(int(n) for n in random.choice([0, 1, 1, 2, 3, 5], rank)), np.float32)
+    return random.standard_normal(tuple(int(n) for n in random.choice([0, 1, 1, 2, 3, 5], rank))).astype(np.float32)
+
+def geometry():
+    # Of a convolution whose arrays often fit each other: elsewhere most calls are refused for their shapes.
+    options = pair(), pair(), pair()
+    n, c, k = (int(random.integers(0, 3)) for _ in range(3))
+    groups = int(random.choice([1, 1, 2]))
+    x = (n, c * groups, *(int(i) for i in random.integers(0, 4, 2)))
+    weight = (k * groups, c, *(int(i) for i in random.integers(1, 3, 2)))
+    try:
+        arrays = np.zeros(x, np.float32), np.zeros(weight, np.float32)
+        y = nl.shapes.conv2d_forward(*arrays, None, *options, groups).shape
+    except ValueError:
+        y = x
+    return x, weight, y, (*options, groups)
+
+def filled(shape):
+    return random.standard_normal(shape).astype(np.float32) if np.prod(shape, dtype=float) < 10**6 else array(4)
 
 def step():
     x, weight, dy = array(4), array(4), array(4)
+    fit_x, fit_weight, fit_y, fit = geometry()
     shape = tuple(number() if random.random() < 0.2 else int(random.integers(0, 4)) for _ in range(4))
     return [
         ("conv2d_forward", x, weight, None, pair(), pair(), pair(), number()),
         ("conv2d_backward_data", dy, weight, shape, pair(), pair(), pair(), number()),
         ("conv2d_backward_weights", dy, x, shape, pair(), pair(), pair(), number()),
+        ("conv2d_forward", filled(fit_x), filled(fit_weight), None, *fit),
+        ("conv2d_backward_data", filled(fit_y), filled(fit_weight), fit_x, *fit),
+        ("conv2d_backward_weights", filled(fit_y), filled(fit_x), fit_weight, *fit),
         ("im2col", x, pair(), pair(), pair(), pair()),
         ("col2im", array(2), shape, pair(), pair(), pair(), pair()),
         ("max_pool2d_forward", x, pair(), pair(), pair()),
@@ -102,13 +131,13 @@ def step():
         ("avg_pool2d_backward", dy, shape, pair(), pair(), pair()),
         ("sum_backward", np.ones((), np.float32), shape),
         ("random_uniform", shape, 0.0, 1.0, "float32", number(), number(), number()),
-    ][random.integers(10)]
+    ][random.integers(13)]
 
 done = 0
 for i in range(count):
     op, *args = step()
     try:
-        spec = getattr(__import__("nnlite.shapes", fromlist=["x"]), op)(*args)
+        spec = getattr(nl.shapes, op)(*args)
         large = any(s.size > 10**6 for s in (spec if isinstance(spec, tuple) else (spec,)))
     except (TypeError, ValueError) as error:
         spec, large = str(error), False
@@ -117,8 +146,7 @@ for i in range(count):
     print(op, args[1:] if op != "random_uniform" else args, file=sys.stderr)
     try:
         result = getattr(module, op)(*args)
-        found = tuple(y.shape for y in result) if isinstance(result, tuple) else result.shape
-        assert found == (tuple(s.shape for s in spec) if isinstance(spec, tuple) else spec.shape), (found, spec)
+        assert_same_bits(result, getattr(reference, op)(*args))
         done += 1
     except (TypeError, ValueError) as error:
         assert str(error) == spec, (str(error), spec)
@@ -128,11 +156,11 @@ print(done)
 """
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_random_extremes_neither_crash_nor_hang(seed: int) -> None:
-    count = int(os.environ.get("NNLITE_EXTREMES", "1200")) // 4
+@pytest.mark.parametrize("backend", COMPILED)
+def test_random_extremes_neither_crash_nor_hang(backend: str) -> None:
+    count = int(os.environ.get("NNLITE_EXTREMES", "1200")) // len(COMPILED)
     run = subprocess.run(
-        [sys.executable, "-c", CALLS, BEST, str(seed), str(count)],
+        [sys.executable, "-c", CALLS, backend, "0", str(count)],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
@@ -154,18 +182,21 @@ def run_script(script: str, timeout: float = 60.0) -> subprocess.CompletedProces
     )
 
 
-def test_a_daemon_thread_inside_an_op_does_not_abort_the_exit() -> None:
-    script = """
+@pytest.mark.parametrize("backend", COMPILED)
+def test_a_daemon_thread_inside_an_op_does_not_abort_the_exit(backend: str) -> None:
+    script = f"""
 import threading, time, numpy as np, nnlite as nl
-x = np.ones((300, 300), np.float32)
+from nnlite import _{backend} as module
+x = np.ones((60, 60) if {backend in DEVICES} else (300, 300), np.float32)
+x = module._from_numpy(x, 0) if {backend in DEVICES} else x
 def work():
     while True:
-        nl.kernels.gemm(x, x)
+        module.gemm(x, x)
 for _ in range(3):
     threading.Thread(target=work, daemon=True).start()
 time.sleep(0.1)
 """
-    for _ in range(6):
+    for _ in range(3):
         run = run_script(script)
         assert (run.returncode, run.stderr) == (0, "")
 
@@ -289,6 +320,30 @@ WRONG_CALLS: list[tuple[str, tuple[Any, ...], dict[str, Any], str]] = [
     ("batchnorm_training_forward", (full(4, 2), full(2), full(2)), {"relu": "yes"},
      "batchnorm_training_forward: relu must be a bool, got str"),
 ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("value", "type_name"), [(1, "int"), (None, "NoneType"), ("yes", "str"), (0.0, "float")])
+def test_flags_are_bools(backend: ModuleType, value: Any, type_name: str) -> None:
+    x, channels = full(2, 2), full(2)
+    for op, flag, args in [
+        ("gemm", "transpose_a", (x, x, value)),
+        ("gemm", "transpose_b", (x, x, False, value)),
+        ("batchnorm_training_forward", "relu", (x, channels, channels, 1e-5, value)),
+        ("batchnorm_inference_forward", "relu", (x, *[channels] * 4, 1e-5, value)),
+        ("sgd_update", "nesterov", ([x], [x.copy()], [], 0.1, 0.0, 0.0, value)),
+        ("adam_update", "decoupled", (*([full(2)] for _ in range(4)), 0.1, 0.9, 0.9, 0.1, 0.0, value, 0.1, 0.1)),
+    ]:
+        with pytest.raises(TypeError, match=f"^{op}: {flag} must be a bool, got {type_name}$"):
+            getattr(backend, op)(*args)
+    assert_same_bits(backend.gemm(x, x, np.True_, np.False_), reference.gemm(x, x, True, False))
+
+
+def test_a_kernel_that_is_nearly_all_padding(backend: ModuleType) -> None:
+    x, size, padding = full(1, 1, 1, 1), (2**31 - 1, 1), (2**30 - 1, 0)
+    y, index = backend.max_pool2d_forward(x, size, 1, padding)
+    assert (y.item(), index.item()) == (1, 2**30 - 1)
+    assert_same_bits(backend.max_pool2d_backward(x, index, x.shape, size, 1, padding), x)
+    assert_same_bits(backend.avg_pool2d_forward(x, size, 1, padding), x / np.float32(2**31 - 1))
 
 
 @pytest.mark.parametrize("name", available())

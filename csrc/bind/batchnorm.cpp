@@ -13,10 +13,14 @@ Input planes(const char* op, const char* name, const py::object& value) {
   return x;
 }
 
-BatchnormSize size_of_planes(const Input& x) {
+int64_t plane_size(const Input& x) {
   int64_t p = 1;
   for (int axis = 2; axis < x.rank(); ++axis) p *= x[axis];
-  return {x.size() > 0 ? x[0] : 0, x[1], p};  // of none, no loop over a long axis
+  return p;
+}
+
+BatchnormSize size_of_planes(const Input& x) {
+  return {x.size() > 0 ? x[0] : 0, x[1], plane_size(x)};  // of none, no loop over a long axis
 }
 
 void check_channels(const Input& x, std::initializer_list<const Input*> arrays) {
@@ -26,19 +30,21 @@ void check_channels(const Input& x, std::initializer_list<const Input*> arrays) 
   }
 }
 
-void check_count(const char* op, BatchnormSize size) {
-  check(size.n * size.p >= 2, op, ": training needs at least 2 values per channel, got ", size.n * size.p);
+void check_count(const Input& x) {
+  const int64_t count = x[0] * plane_size(x);
+  check(count >= 2, x.op(), ": training needs at least 2 values per channel, got ", count);
 }
 
 py::tuple training_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
-                           const py::object& eps_object, bool relu) {
+                           const py::object& eps_object, const py::object& relu_object) {
   constexpr auto op = "batchnorm_training_forward";
+  const bool relu = flag(op, "relu", relu_object);
   const Input x = planes(op, "x", x_object);
   const Input weight(op, "weight", weight_object, 1, "(C,)"), bias(op, "bias", bias_object, 1, "(C,)");
   check_channels(x, {&weight, &bias});
   const double eps = number(op, "eps", eps_object);
+  check_count(x);
   const BatchnormSize size = size_of_planes(x);
-  check_count(op, size);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> y(op, x.shape()), mean(op, {size.c}), var(op, {size.c});
     run_into(y, [&, to = y.data(), mean_to = mean.data(), var_to = var.data()] {
@@ -52,8 +58,9 @@ py::tuple training_forward(const py::object& x_object, const py::object& weight_
 
 Array inference_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object,
                         const py::object& mean_object, const py::object& var_object, const py::object& eps_object,
-                        bool relu) {
+                        const py::object& relu_object) {
   constexpr auto op = "batchnorm_inference_forward";
+  const bool relu = flag(op, "relu", relu_object);
   const Input x = planes(op, "x", x_object);
   const Input weight(op, "weight", weight_object, 1, "(C,)"), bias(op, "bias", bias_object, 1, "(C,)");
   const Input mean(op, "mean", mean_object, 1, "(C,)"), var(op, "var", var_object, 1, "(C,)");
@@ -84,7 +91,7 @@ py::tuple backward(const py::object& dy_object, const py::object& x_object, cons
   if (bias) check_channels(x, {&*bias});
   const double eps = number(op, "eps", eps_object);
   const BatchnormSize size = size_of_planes(x);
-  if (Training) check_count(op, size);
+  if (Training) check_count(x);
   return by_dtype(x.is_double(), [&]<class T>(T) {
     Output<T> dx(op, x.shape()), dweight(op, {size.c}), dbias(op, {size.c});
     run_into(dweight, [&, to = dx.data(), dweight_to = dweight.data(), dbias_to = dbias.data()] {

@@ -14,7 +14,10 @@ Array multiply(GemmSize size, const Input& a, const Input& b, const Input* bias)
   });
 }
 
-Array gemm_op(const py::object& a_object, const py::object& b_object, bool transpose_a, bool transpose_b) {
+Array gemm_op(const py::object& a_object, const py::object& b_object, const py::object& transpose_a_object,
+              const py::object& transpose_b_object) {
+  const bool transpose_a = flag("gemm", "transpose_a", transpose_a_object);
+  const bool transpose_b = flag("gemm", "transpose_b", transpose_b_object);
   const Input a("gemm", "a", a_object, 2, "(M, L)"), b("gemm", "b", b_object, 2, "(L, N)");
   check_same_dtype(a, b);
   const int64_t k = a[transpose_a ? 0 : 1];

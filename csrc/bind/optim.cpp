@@ -141,8 +141,9 @@ class Lists {
 };
 
 void sgd(const py::object& params, const py::object& grads, const py::object& velocities, const py::object& lr,
-         const py::object& momentum, const py::object& weight_decay, bool nesterov) {
+         const py::object& momentum, const py::object& weight_decay, const py::object& nesterov_object) {
   constexpr auto op = "sgd_update";
+  const bool nesterov = flag(op, "nesterov", nesterov_object);
   const SgdRule rule{number(op, "lr", lr), number(op, "momentum", momentum), number(op, "weight_decay", weight_decay),
                      nesterov};
   Lists lists(op, params, grads);
@@ -159,9 +160,10 @@ void sgd(const py::object& params, const py::object& grads, const py::object& ve
 
 void adam(const py::object& params, const py::object& grads, const py::object& exp_avgs, const py::object& exp_avg_sqs,
           const py::object& lr, const py::object& beta1, const py::object& beta2, const py::object& eps,
-          const py::object& weight_decay, bool decoupled, const py::object& correction1,
+          const py::object& weight_decay, const py::object& decoupled_object, const py::object& correction1,
           const py::object& correction2) {
   constexpr auto op = "adam_update";
+  const bool decoupled = flag(op, "decoupled", decoupled_object);
   const double rate = number(op, "lr", lr), b1 = number(op, "beta1", beta1), b2 = number(op, "beta2", beta2);
   const double epsilon = number(op, "eps", eps), decay = number(op, "weight_decay", weight_decay);
   const double c1 = number(op, "correction1", correction1), c2 = number(op, "correction2", correction2);

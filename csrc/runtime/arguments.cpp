@@ -55,6 +55,17 @@ double number(const char* op, const char* name, py::handle value) {
   return x;
 }
 
+bool flag(const char* op, const char* name, py::handle value) {
+  if (value.ptr() == Py_True || value.ptr() == Py_False) return value.ptr() == Py_True;
+  const std::string type = type_name(value);
+  if (type != "bool" && type != "bool_") {  // NumPy's, as versions 2 and 1 name it
+    throw py::type_error(std::string(op) + ": " + name + " must be a bool, got " + type);
+  }
+  const int truth = PyObject_IsTrue(value.ptr());
+  if (truth < 0) throw py::error_already_set();
+  return truth == 1;
+}
+
 uint64_t counter(const char* op, const char* name, py::handle value, int bits) {
   if (!is_index(value)) {
     throw py::type_error(std::string(op) + ": " + name + " must be an int, got " + std::string(py::repr(value)));

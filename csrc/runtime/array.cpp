@@ -1,11 +1,9 @@
 #include "array.h"
 
-#include <cxxabi.h>
-#include <unistd.h>
-
 #include <new>
 
 #include "float_state.h"
+#include "no_gil.h"
 #include "parallel.h"
 #include "workspace.h"
 
@@ -41,40 +39,12 @@ bool require_float(const char* op, const char* name, const py::array& a) {
 
 constexpr int kLayout = py::detail::npy_api::NPY_ARRAY_C_CONTIGUOUS_ | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
 
-// At the interpreter's exit a daemon thread that asks for the GIL is ended by unwinding its stack, which C++ code below
-// it need not survive. It waits for the end of the process instead, as threads do from Python 3.14 on.
-template <class F>
-auto with_interpreter(F ask) {
-  try {
-    return ask();
-  } catch (const abi::__forced_unwind&) {
-    for (;;) pause();
-  }
-}
-
 bool poll_signals() {
   const PyGILState_STATE state = with_interpreter(PyGILState_Ensure);
   const bool raised = PyErr_CheckSignals() != 0;
   PyGILState_Release(state);
   return raised;
 }
-
-// Gives the GIL up as long as it lives.
-class NoGil {
- public:
-  NoGil() : state_(PyEval_SaveThread()) {}
-  ~NoGil() {
-    with_interpreter([this] {
-      PyEval_RestoreThread(state_);
-      return 0;
-    });
-  }
-  NoGil(const NoGil&) = delete;
-  NoGil& operator=(const NoGil&) = delete;
-
- private:
-  PyThreadState* const state_;
-};
 
 }  // namespace
 

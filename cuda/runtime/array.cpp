@@ -1,6 +1,7 @@
 #include "array.h"
 
 #include "float_state.h"
+#include "no_gil.h"
 #include "ops/labels.h"
 #include "recording.h"
 
@@ -142,7 +143,7 @@ bool is_integer_array(py::handle value) {
 Shape shape_of(py::handle array) { return array.cast<DeviceArray&>().shape; }
 
 void run_erased(void (*body)(void*), void* context) {
-  const py::gil_scoped_release no_gil;
+  const NoGil no_gil;
   const FloatState specified;
   body(context);
 }

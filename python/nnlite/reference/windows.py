@@ -32,8 +32,12 @@ class Windows(NamedTuple):
         return oh, ow
 
     def taps(self) -> Iterator[tuple[int, int]]:
-        """Every ``(r, s)`` in ascending order."""
-        return ((r, s) for r in range(self.kernel[0]) for s in range(self.kernel[1]))
+        """Every ``(r, s)`` that may lie inside the input, in ascending order: a kernel may be nearly all padding."""
+        rows, columns = (
+            range(max(0, -(((m - 1) * s - p) // d)), min(k, (n - 1 + p) // d + 1))
+            for n, k, s, p, d, m in zip(*self, self.output, strict=True)
+        )
+        return ((r, s) for r in rows for s in columns)
 
     def at(self, r: int, s: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
         """Of the windows whose tap ``(r, s)`` lies inside the input: the input elements, and the windows."""
