@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .optim.optimizer import Optimizer
 
 _CANONICAL_NAN = {4: 0x7FC00000, 8: 0x7FF8000000000000}
-_DTYPES = ("F16", "F32", "F64", "C64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")  # NumPy has no BF16, F8
+# NumPy has no BF16, F8
+_DTYPES = ("F16", "F32", "F64", "C64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
 _LARGEST_METADATA = 1 << 26  # characters
 
 Path = str | bytes | os.PathLike[Any]
