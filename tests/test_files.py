@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ STATE = {
     "a": np.array([np.nan, -0.0, np.inf, 5e-324]),
     "count": np.array(7, np.int64),
     "empty": np.zeros((0, 4), np.float32),
+    "complex": np.array([1 - 2j, 0.5j], np.complex64),
     "view": np.arange(12, dtype=np.float32).reshape(3, 4).T[::-1],
 }
 
@@ -220,6 +222,45 @@ def test_a_name_of_the_format_is_refused_and_the_old_file_stays(tmp_path):
     assert nl.load(path)["a"].tolist() == [1, 1]
 
 
+@pytest.mark.parametrize("dtype", ["complex128", "U3", "object", "longdouble", "datetime64[s]"])
+def test_types_that_would_not_come_back_are_refused(tmp_path, dtype):
+    path = tmp_path / "w"
+    nl.save({"a": np.ones(2)}, path)
+    with pytest.raises(TypeError, match=r"save: 'b' is of type \S+, which the file format has not"):
+        nl.save({"b": np.zeros(2, dtype)}, path)
+    assert nl.load(path)["a"].tolist() == [1, 1]
+
+
+def test_metadata_that_would_not_come_back_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "w"
+    with pytest.raises(TypeError, match="save: metadata must be a dict, got list"):
+        nl.save({"a": np.ones(2)}, path, [1, 2])
+    monkeypatch.setattr(files, "_LARGEST_METADATA", 20)
+    nl.save({"a": np.ones(2)}, path, {"k": "x" * 11})  # 20 characters
+    assert files.load_metadata(path) == {"k": "x" * 11}
+    with pytest.raises(ValueError, match="save: metadata have 21 characters as JSON, at most 20 are read again"):
+        nl.save({"a": np.zeros(2)}, path, {"k": "x" * 12})
+    assert nl.load(path)["a"].tolist() == [1, 1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's file")
+def test_a_file_that_another_user_may_not_write_is_refused():
+    with tempfile.TemporaryDirectory() as folder:
+        os.chmod(folder, 0o777)
+        path = os.path.join(folder, "f")
+        files.write_file(path, b"old")
+        os.chmod(path, 0o644)
+        os.seteuid(65534)
+        try:
+            with pytest.raises(PermissionError, match="read-only"):
+                files.write_file(path, b"new")
+        finally:
+            os.seteuid(0)
+        with open(path, "rb") as file:
+            assert file.read() == b"old"
+        assert os.stat(path).st_uid == 0
+
+
 def test_what_a_killed_process_left_is_removed(tmp_path):
     script = (
         "import os, sys; from nnlite import files\n"
@@ -311,6 +352,20 @@ def test_a_checkpoint_that_does_not_fit_changes_nothing(tmp_path):
     nl.save({"a": np.ones(1)}, path)
     with pytest.raises(ValueError, match=r"holds no checkpoint of a model; for its arrays use nl\.load"):
         nl.load_checkpoint(path, model)
+
+
+def test_any_error_of_the_model_puts_the_optimizer_back(tmp_path):
+    class Mine(nn.Linear):
+        def load_state_dict(self, state):
+            raise KeyError("mine")
+
+    path = tmp_path / "c"
+    model = Mine(3, 2)
+    nl.save_checkpoint(path, model, optim.SGD(model.parameters(), lr=0.5))
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(KeyError, match="mine"):
+        nl.load_checkpoint(path, model, optimizer)
+    assert optimizer.param_groups[0]["lr"] == 0.1
 
 
 @pytest.mark.parametrize("damage", [{"param_groups": 3, "state": {}}, {"param_groups": []}, {"state": []}, 7, {}])

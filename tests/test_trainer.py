@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -22,7 +23,7 @@ import nnlite as nl
 from nnlite import files, nn, optim, random
 from nnlite.backend import available
 from nnlite.shapes import Spec
-from nnlite.training import Callback, History
+from nnlite.training import Callback, History, progress
 from support import assert_same_bits, rng
 
 X = rng(0).random((20, 1, 6, 6), np.float32)
@@ -414,6 +415,84 @@ def test_errors_of_the_model_leave_everything_as_before() -> None:
     with pytest.raises(RuntimeError, match="mine"):
         fit.fit(X, T, epochs=3, batch_size=8, seed=7)
     assert state_of(fit) == after_steps(4)
+
+
+def test_validation_data_are_checked_before_the_first_step() -> None:
+    for validation, message in (
+        ((X.astype(np.float64), T), "float64"),
+        ((X[:, :, :3, :3], T), "4 features but weight expects 64"),
+    ):
+        fit = make()
+        before = state_of(fit)
+        with pytest.raises((TypeError, ValueError), match=message) as raised:
+            fit.fit(X, T, validation=validation, batch_size=8)
+        assert "fit: found in the validation data" in raised.value.__notes__
+        assert state_of(fit) == before
+    nl.manual_seed(0)  # one sample is no matter in evaluation mode
+    model = nn.Sequential(nn.Flatten(), nn.Linear(36, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+    fit = nl.Trainer(model, nn.CrossEntropyLoss(), optim.SGD(model.parameters()), progress=False)
+    assert fit.fit(X, T, validation=(X[:1], T[:1])).test_accuracy[0] in (0, 1)
+
+
+def test_labels_are_checked_where_the_loss_is_the_function() -> None:
+    fit = make()
+    fit.loss = nn.functional.cross_entropy
+    before = state_of(fit)
+    late = T.copy()
+    late[13] = 7
+    with pytest.raises(ValueError, match=r"fit: t\[13\] is 7 but the model has 2 outputs"):
+        fit.fit(X, late, batch_size=8)
+    with pytest.raises(TypeError, match="fit: t must hold integer classes, got float64"):
+        fit.fit(X, T.astype(np.float64), batch_size=8)
+    assert state_of(fit) == before
+    assert fit.fit(X, T, batch_size=8, seed=7) == make().fit(X, T, batch_size=8, seed=7)
+
+
+class MuteError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no message")
+
+
+LONG = type("L" * 600, (Exception,), {})("m\n" * 2000)
+
+
+@pytest.mark.parametrize("where", ["loss", "state_dict"])
+@pytest.mark.parametrize("error", [KeyError("k"), SystemExit(3), MuteError(), LONG])
+def test_every_error_ends_in_a_status(error: BaseException, where: str) -> None:
+    statuses = []
+
+    class Watch(Callback):
+        def at_end(self, status: str, model: nn.Module, optimizer: optim.Optimizer) -> None:
+            statuses.append(status)
+
+    def fail(*arguments: object) -> Any:
+        raise error
+
+    fit = make()
+    setattr(*((fit, "loss", fail) if where == "loss" else (fit.optimizer, "state_dict", fail)))
+    with pytest.raises(type(error)) as raised:
+        fit.run(X, T, None, 1, 8, 0, Watch())
+    assert raised.value is error
+    (status,) = statuses
+    assert len(status) < 1000
+    assert re.fullmatch(rf"failed: {type(error).__name__[:100]}: .* \(test_trainer\.py:\d+\)", status, re.DOTALL)
+
+
+@pytest.mark.parametrize("columns", [60, 80, 200])
+@pytest.mark.parametrize("name", ["epoch 1/1", "epoch 100/100"])
+def test_no_figure_is_cut_off(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, name: str, columns: int
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setenv("LINES", "24")
+    with progress.Bar(name, 1, shown=True) as bar:
+        bar.step(text := progress.figures(12.3456, 1.0, 1.0))
+        bar.end(text)
+    lines = re.split(r"[\r\n]+", capsys.readouterr().err)
+    assert any(line.rstrip().endswith(", loss 12.3456, accuracy 100.00%, test 100.00%") for line in lines)
+    assert any("| 100% 00:00, loss" in line for line in lines) or columns < 80
+    assert all(len(line) <= columns for line in lines)
 
 
 @pytest.mark.skipif(available() == ["reference"], reason="the compiled modules are not installed")

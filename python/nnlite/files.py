@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from .optim.optimizer import Optimizer
 
 _CANONICAL_NAN = {4: 0x7FC00000, 8: 0x7FF8000000000000}
-_DTYPES = ("F16", "F32", "F64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")  # NumPy has no BF16, F8
+# NumPy has no BF16, F8
+_DTYPES = ("F16", "F32", "F64", "C64", "I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL")
 _LARGEST_METADATA = 1 << 26  # characters
 
 Path = str | bytes | os.PathLike[Any]
@@ -34,8 +35,9 @@ def save(state: Mapping[str, Array], path: Path, metadata: Mapping[str, Any] | N
     leaves the old one or the new one. See :func:`write_file`.
 
     Raises:
-        TypeError: ``state`` is not a mapping of names to arrays, or ``metadata`` is not fit for JSON.
-        ValueError: a name that the format has not; two arrays that cannot be told apart.
+        TypeError: ``state`` is not a mapping of names to arrays of numbers of at most 64 bits, or ``metadata`` is not
+            fit for JSON.
+        ValueError: a name that the format has not; metadata of more than 2^26 characters.
         OSError: the file cannot be written.
     """
     write_file(path, to_bytes(state, metadata))
@@ -58,7 +60,16 @@ def to_bytes(state: Mapping[str, Array], metadata: Mapping[str, Any] | None = No
         raise ValueError("save: the file format keeps the name '__metadata__' for itself; name the array otherwise")
     host = {name: to_numpy(x) for name, x in state.items()}
     arrays = {name: np.array(x, dtype=x.dtype.newbyteorder("="), order="C") for name, x in host.items()}
+    for name, x in arrays.items():
+        if x.dtype.kind not in "biufc" or x.dtype.itemsize > 8:
+            raise TypeError(f"save: {name!r} is of type {x.dtype}, which the file format has not; save float64, say")
+    if metadata is not None and not isinstance(metadata, Mapping):
+        raise TypeError(f"save: metadata must be a dict, got {type(metadata).__name__}")
     text = json.dumps(dict(metadata or {}), sort_keys=True)
+    if len(text) > _LARGEST_METADATA:
+        raise ValueError(
+            f"save: metadata have {len(text)} characters as JSON, at most {_LARGEST_METADATA} are read again"
+        )
     content = safetensors.numpy.save(arrays, {"nnlite": text})
     again = safetensors.numpy.load(content)
     for name, x in arrays.items():
@@ -170,7 +181,7 @@ def load_checkpoint(path: Path, model: Module, optimizer: Optimizer | None = Non
         optimizer.load_state_dict(loaded)
     try:
         model.load_state_dict({k.removeprefix("model."): x for k, x in arrays.items() if k.startswith("model.")})
-    except (TypeError, ValueError):
+    except BaseException:
         if optimizer is not None:
             optimizer.load_state_dict(before)
         raise
@@ -247,7 +258,7 @@ def write_file(path: Path, content: bytes) -> None:
     the same file is removed.
 
     Raises:
-        PermissionError: the file is read-only.
+        PermissionError: the file is read-only, or not this user's to write.
         OSError: it is no regular file, or cannot be written.
     """
     import hashlib
@@ -261,7 +272,8 @@ def write_file(path: Path, content: bytes) -> None:
     if old is not None:
         if not stat.S_ISREG(old.st_mode):
             raise OSError(errno.EINVAL, "it is no regular file, and would be replaced by one", target)
-        if not old.st_mode & 0o222:
+        effective = os.access in os.supports_effective_ids
+        if not old.st_mode & 0o222 or not os.access(target, os.W_OK, effective_ids=effective):
             raise PermissionError(errno.EACCES, "it is read-only", target)
     prefix = f".{hashlib.sha256(name.encode('utf-8', 'surrogateescape')).hexdigest()[:16]}.{os.uname().nodename[:64]}."
     _remove_orphans(folder, prefix)

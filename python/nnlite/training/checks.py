@@ -64,13 +64,18 @@ def check_data(x_name: str, x: Any, t_name: str, t: Any, loss: Any) -> None:
             raise ValueError(f"fit: {name} must hold at least one sample, got shape {value.shape}")
     if len(x) != len(t):
         raise ValueError(f"fit: {x_name} has {len(x)} samples but {t_name} has {len(t)}")
-    if isinstance(loss, nn.CrossEntropyLoss) and t.ndim == 1 and t.dtype.kind not in "iu":
+    if wants_classes(loss) and t.ndim == 1 and t.dtype.kind not in "iu":
         hint = f"np.unique({t_name}, return_inverse=True)[1]" if t.dtype.kind in "OSU" else f"{t_name}.astype(np.int64)"
         raise TypeError(f"fit: {t_name} must hold integer classes, got {t.dtype}; write {hint}")
     for name, value in ((x_name, x), (t_name, t)):
         where = _first_nan(value)
         if where is not None:
             raise ValueError(f"fit: {name}[{', '.join(map(str, where))}] is NaN")
+
+
+def wants_classes(loss: Any) -> bool:
+    """Whether one-dimensional targets of this loss are classes."""
+    return isinstance(loss, nn.CrossEntropyLoss) or loss is nn.functional.cross_entropy
 
 
 def check_labels(t_name: str, t: Array, classes: int) -> None:
@@ -84,8 +89,10 @@ def check_labels(t_name: str, t: Array, classes: int) -> None:
             )
 
 
-def rehearse(model: nn.Module, loss: Any, x: Array, t: Array, batch_sizes: Iterable[int]) -> tuple[int, ...] | None:
-    """Run model and loss on descriptions of batches of these sizes, in training mode.
+def rehearse(
+    model: nn.Module, loss: Any, x: Array, t: Array, batch_sizes: Iterable[int], training: bool
+) -> tuple[int, ...] | None:
+    """Run model and loss on descriptions of batches of these sizes, in training or evaluation mode.
 
     Returns:
         the shape of the outputs; ``None`` where the model computes with NumPy itself, which cannot be described.
@@ -99,7 +106,7 @@ def rehearse(model: nn.Module, loss: Any, x: Array, t: Array, batch_sizes: Itera
     attributes = [(module, dict(module.__dict__)) for module in model.modules()]
     shape: tuple[int, ...] | None = None
     try:
-        model.train()
+        model.train(training)
         with describing(), no_grad():
             for n in batch_sizes:
                 y = model(Spec((n, *x.shape[1:]), x.dtype))
@@ -120,10 +127,15 @@ def rehearse(model: nn.Module, loss: Any, x: Array, t: Array, batch_sizes: Itera
     return shape
 
 
-def place_of(error: BaseException) -> str:
-    """``file:line`` of the code that raised ``error``."""
+def failure(error: BaseException) -> str:
+    """The status ``failed: <type>: <message> (<file>:<line>)`` of what was raised, in less than 1000 characters."""
+    try:
+        message = str(error)
+    except Exception:
+        message = "its message cannot be made"
     frames = traceback.extract_tb(error.__traceback__)
-    return f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"
+    return f"failed: {type(error).__name__[:100]}: {message[:600]} ({place[-200:]})"
 
 
 def _is_refusal(error: Exception) -> bool:

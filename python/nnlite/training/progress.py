@@ -17,9 +17,12 @@ class Bar:
             from tqdm import tqdm
 
             columns, lines = shutil.get_terminal_size()  # some terminals say 0 x 0, which tqdm would believe
-            form = "{desc} |{bar:10}| {percentage:3.0f}% {elapsed}{postfix}"
-            if 0 < columns < 80:  # rather no bar than no accuracy
-                form = "{desc} {percentage:3.0f}%{postfix}"
+            room = columns - len(", loss 12.3456, accuracy 100.00%, test 100.00%")  # rather no bar than no accuracy
+            width = min(10, room - len(name) - len(" || 100% 0:00:00"))
+            form = f"{{desc}} |{{bar:{width}}}| {{percentage:3.0f}}% {{elapsed}}{{postfix}}"
+            if width < 1:
+                name = name if len(name) + len(" 100%") <= room else name.removeprefix("epoch ")
+                form = "{desc} {percentage:3.0f}%{postfix}" if len(name) + len(" 100%") <= room else "{desc}{postfix}"
             self._bar = tqdm(total=steps, desc=name, bar_format=form, ncols=columns, nrows=lines)
 
     def __enter__(self) -> Bar:

@@ -23,6 +23,7 @@ from .interrupt import CtrlC
 from .progress import Bar, figures
 
 Pair = tuple[Array, Array]
+_Snapshot = tuple[dict[str, Array], Any, Any]  # state of the model, of the optimizer, of the generator
 _ADVICE = "the model was put back to the end of the last good epoch; a smaller learning rate may help"
 
 
@@ -88,9 +89,10 @@ class Trainer:
 
         Raises:
             TypeError, ValueError: wrong arguments: found before the first step, with nothing changed. All labels, the
-                whole data and the sizes of all batches are looked at (the model is called on descriptions of batches);
-                only a model that computes with NumPy itself may find something later. Then, as after any other error,
-                everything is as after the last whole step.
+                whole data and the sizes of all batches are looked at (the model is called on descriptions of batches).
+                Only a model that computes with NumPy itself or is on a device, or labels of a loss of one's own, may
+                be refused later. Then, as after any other error, everything is as after the last whole step (on a
+                device, where a kernel refused a value: as at the end of the last good epoch).
             FloatingPointError: the loss became infinite or NaN. Everything is put back to the end of the last good
                 epoch.
         """
@@ -149,8 +151,15 @@ class Trainer:
         sizes = [min(batch_size, len(x))]
         if len(x) % batch_size and not drop_last and len(x) > batch_size:
             sizes.append(len(x) % batch_size)
-        outputs = checks.rehearse(self.model, self.loss, x, t, sizes)
-        if outputs is not None and len(outputs) == 2 and isinstance(self.loss, nn.CrossEntropyLoss):
+        outputs = checks.rehearse(self.model, self.loss, x, t, sizes, training=True)
+        if outputs is not None and validation is not None and len(validation[0]):
+            sizes = [min(batch_size, len(validation[0]))]
+            try:
+                checks.rehearse(self.model, self.loss, *validation, sizes, training=False)
+            except (TypeError, ValueError) as error:
+                error.add_note("fit: found in the validation data")
+                raise
+        if outputs is not None and len(outputs) == 2 and checks.wants_classes(self.loss):
             checks.check_labels("t", t, outputs[1])
             if validation is not None:
                 checks.check_labels("validation[1]", validation[1], outputs[1])
@@ -170,17 +179,18 @@ class Trainer:
         model, optimizer = self.model, self.optimizer
         was_training = model.training
         self.history = History()
-        if seed is not None:
-            random.manual_seed(seed)
         first = next(model.parameters(), None)
         on_device = first is not None and first.device != "cpu"
-        if first is not None and on_device:  # the data go where the model is, once
-            x, t = arrays.put(x, first.data), arrays.put(t, first.data)
-            if validation is not None:
-                validation = arrays.put(validation[0], first.data), arrays.put(validation[1], first.data)
+        good = None
         with CtrlC() as ctrl_c:
-            good = self._snapshot()
             try:
+                if seed is not None:
+                    random.manual_seed(seed)
+                if first is not None and on_device:  # the data go where the model is, once
+                    x, t = arrays.put(x, first.data), arrays.put(t, first.data)
+                    if validation is not None:
+                        validation = arrays.put(validation[0], first.data), arrays.put(validation[1], first.data)
+                good = self._snapshot()
                 for epoch in range(1, epochs + 1):
                     row = self._epoch(x, t, validation, epoch, epochs, batch_size, drop_last, ctrl_c)
                     self.history.append(row)
@@ -200,9 +210,8 @@ class Trainer:
             except BaseException as error:
                 if on_device and isinstance(error, ValueError):  # found by a kernel some steps ago
                     self._restore(good)
-                status = f"failed: {type(error).__name__}: {str(error)[:800]} ({checks.place_of(error)})"
                 with contextlib.suppress(OSError):  # the error itself may be that of a full disk
-                    callback.at_end(status, model, optimizer)
+                    callback.at_end(checks.failure(error), model, optimizer)
                 raise
             finally:
                 model.train(was_training)
@@ -314,18 +323,20 @@ class Trainer:
             return arrays.count_equal(arrays.argmax(y), arrays.argmax(t))
         return None
 
-    def _snapshot(self) -> tuple[dict[str, Array], Any, Any]:
+    def _snapshot(self) -> _Snapshot:
         state = {name: arrays.copy(array) for name, array in self.model.state_dict().items()}
         return state, copy.deepcopy(self.optimizer.state_dict()), random.get_state()
 
-    def _settle_interrupted(self, x: Array, good: tuple[dict[str, Array], Any, Any]) -> None:
+    def _settle_interrupted(self, x: Array, good: _Snapshot | None) -> None:
         """Wait for the device; if a kernel found an error before the interruption, go back to the last good epoch."""
         try:
             arrays.synchronize(x)
         except (FloatingPointError, ValueError):
             self._restore(good)
 
-    def _restore(self, snapshot: tuple[dict[str, Array], Any, Any]) -> None:
+    def _restore(self, snapshot: _Snapshot | None) -> None:
+        if snapshot is None:  # nothing was changed yet
+            return
         state, optimizer, generator = snapshot
         self.model.load_state_dict(state)
         self.optimizer.load_state_dict(optimizer)
