@@ -234,12 +234,12 @@ def test_round_scalar_rounds_once() -> None:
 
 def test_the_reference_refuses_flush_to_zero() -> None:
     torch = pytest.importorskip("torch")
-    arith.refuse_flush_to_zero()
+    arith.require_float_state()
     if not torch.set_flush_denormal(True):
         pytest.skip("this CPU has no flush-to-zero mode")
     try:
         with pytest.raises(RuntimeError, match="flush-to-zero is switched on"):
-            arith.refuse_flush_to_zero()
+            arith.require_float_state()
     finally:
         torch.set_flush_denormal(False)
-    arith.refuse_flush_to_zero()
+    arith.require_float_state()

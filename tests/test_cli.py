@@ -182,6 +182,7 @@ def test_names_that_a_terminal_cannot_say_and_closed_streams(tmp_path: Path) -> 
 def test_a_wrong_number_of_threads_is_told_in_a_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sys.modules["nnlite.backend"], "_threads", None)
     monkeypatch.setenv("NNLITE_NUM_THREADS", "0")
     assert cli.main(["info"]) == 2
     assert capsys.readouterr().err == ("nnlite info: NNLITE_NUM_THREADS must be a number between 1 and 1024, got '0'\n")
