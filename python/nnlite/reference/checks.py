@@ -80,9 +80,27 @@ def check_same_dtype(op: str, **arrays: Array | None) -> None:
 
 
 def check_same_shape(op: str, **arrays: Array) -> None:
-    """Refuse two arrays of different shapes."""
-    (a_name, a), (b_name, b) = arrays.items()
-    check(a.shape == b.shape, f"{op}: {a_name} has shape {a.shape} but {b_name} has shape {b.shape}")
+    """Refuse arrays of different shapes."""
+    (a_name, a), *others = arrays.items()
+    for b_name, b in others:
+        check(a.shape == b.shape, f"{op}: {a_name} has shape {a.shape} but {b_name} has shape {b.shape}")
+
+
+def broadcast_shape(op: str, **arrays: Array) -> tuple[int, ...]:
+    """The shape to which arrays broadcast; those for which there is none are refused."""
+    (_, first), *others = arrays.items()
+    shape: tuple[int, ...] = first.shape
+    for name, x in others:
+        rank = max(len(shape), x.ndim)
+        pairs = zip((1,) * (rank - len(shape)) + shape, (1,) * (rank - x.ndim) + x.shape, strict=True)
+        sizes = [(a, b) for a, b in pairs]
+        check(
+            all(a == b or 1 in (a, b) for a, b in sizes),
+            f"{op}: shapes {shape} and {x.shape} of {name} cannot be broadcast: counted from the last axis, sizes must "
+            "be equal or 1",
+        )
+        shape = tuple(b if a == 1 else a for a, b in sizes)
+    return shape
 
 
 def check_shape(op: str, name: str, x: Array, expected: tuple[int, ...], of: str) -> None:
