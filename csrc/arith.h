@@ -1,5 +1,6 @@
 // The arithmetic of docs/numerics.md that is not a single operation: fma on machines without it, the square root,
-// rounding to integers, and the flush of optimizer moments. Elementary functions are in elementary.h. Shared by CPU and CUDA.
+// rounding to integers, and the flush of optimizer moments. Elementary functions are in elementary.h. Shared by CPU and
+// CUDA.
 #pragma once
 
 #include <cstdint>

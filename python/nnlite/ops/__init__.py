@@ -13,10 +13,11 @@ from .dropout import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .gemm import *  # noqa: F403
 from .im2col import *  # noqa: F403
+from .index import *  # noqa: F403
 from .linear import *  # noqa: F403
 from .mse import *  # noqa: F403
 from .pooling import *  # noqa: F403
+from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
 from .softmax import *  # noqa: F403
 from .softmax_cross_entropy import *  # noqa: F403
-from .sum import *  # noqa: F403

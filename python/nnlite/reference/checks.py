@@ -43,6 +43,16 @@ def check_array(op: str, name: str, x: Array, axes: str | None = None) -> Array:
     return x if isinstance(x, Spec) else np.asarray(x, order="C")
 
 
+def check_arrays(op: str, name: str, arrays: Sequence[Array]) -> list[Array]:
+    """A list of at least one float array, all of one type, in C order."""
+    if not isinstance(arrays, (list, tuple)):
+        raise TypeError(f"{op}: {name} must be a list of arrays, got {type(arrays).__name__}")
+    check(len(arrays) > 0, f"{op}: {name} must hold at least one array")
+    items = [check_array(op, f"{name}[{i}]", x) for i, x in enumerate(arrays)]
+    check_same_dtype(op, **{f"{name}[{i}]": x for i, x in enumerate(items)})
+    return items
+
+
 def check_in_place(op: str, name: str, x: Array) -> Array:
     """``x`` itself, if an op can write into it."""
     _check_float(op, name, x)
@@ -155,6 +165,30 @@ def shape_argument(op: str, name: str, value: Sequence[int], axes: str | None = 
     return shape
 
 
+def integers(op: str, name: str, value: Sequence[int]) -> tuple[int, ...]:
+    """A tuple of ints of any sign."""
+    if not isinstance(value, (tuple, list)) or not all(is_index(n) for n in value):
+        raise TypeError(f"{op}: {name} must be a tuple of ints, got {value!r}")
+    result = tuple(operator.index(n) for n in value)
+    check(all(abs(n) <= LARGEST_SIZE for n in result), f"{op}: size of {name} overflows")
+    return result
+
+
+def axis_argument(op: str, name: str, value: int, ndim: int) -> int:
+    """An axis of an array of ``ndim`` dimensions, counted from 0."""
+    axis = integer(op, name, value, 0)
+    check(axis < ndim, f"{op}: {name} is {axis} but there are {ndim} axes")
+    return axis
+
+
+def axes_argument(op: str, name: str, value: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Different axes of an array of ``ndim`` dimensions, counted from 0."""
+    axes = shape_argument(op, name, value)
+    check(all(axis < ndim for axis in axes), f"{op}: {name} holds {axes} but there are {ndim} axes")
+    check(len(set(axes)) == len(axes), f"{op}: {name} must not name an axis twice, got {axes}")
+    return axes
+
+
 def number(op: str, name: str, value: float) -> float:
     """A hyperparameter as a Python float (binary64)."""
     if not hasattr(type(value), "__float__") and not is_index(value):
@@ -174,6 +208,21 @@ def labels(op: str, target: Array, x_name: str, x: Array) -> Array:
         i = wrong[0]
         raise ValueError(f"{op}: target[{i}] is {target[i]} but there are {classes} classes (0 to {classes - 1})")
     return target.astype(np.int64)
+
+
+def index_argument(op: str, name: str, index: Array, size: int, of: str) -> Array:
+    """An array of any integer type as int64, if all its numbers are in 0 … size - 1."""
+    if not is_integer_array(index):
+        what = index.dtype if isinstance(index, (np.ndarray, Spec)) else type(index).__name__
+        raise TypeError(f"{op}: {name} must be an array of an integer type, got {what}")
+    if isinstance(index, Spec):
+        return Spec(index.shape, np.int64)
+    flat = index.reshape(-1)
+    wrong = np.flatnonzero((flat < 0) | (flat >= size))
+    if len(wrong):
+        i = wrong[0]
+        raise ValueError(f"{op}: {name}[{i}] is {flat[i]} but there are {size} {of} (0 to {size - 1})")
+    return index.astype(np.int64)
 
 
 def is_integer_array(x: object) -> bool:
