@@ -281,8 +281,9 @@ def pow(x: Operand, exponent: Operand) -> Tensor:
 
 def _integer_power(x: Tensor, n: int) -> Tensor:
     if n <= 0:
-        ones = Tensor(full_like(x.data, 1))
-        return ones if n == 0 else divide(1.0, _integer_power(x, -n))
+        if n < 0:
+            return divide(1.0, _integer_power(x, -n))
+        return record(full_like(x.data, 1), lambda dy, needs: (full_like(dy, 0),), x)
     y = x
     for digit in f"{n:b}"[1:]:
         y = multiply(y, y)
