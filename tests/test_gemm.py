@@ -204,7 +204,15 @@ def test_refusals(backend: ModuleType, op: str, args: object, error: type[Except
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("transpose_a", "transpose_b"), [(False, False), (True, False), (False, True), (True, True)])
 def test_bmm(backend: ModuleType, transpose_a: bool, transpose_b: bool, dtype: npt.DTypeLike) -> None:
-    for count, m, n, k in [(1, 1, 1, 1), (3, 5, 7, 4), (0, 2, 3, 4), (2, 3, 0, 4), (2, 3, 4, 0), (5, 17, 33, 600), (2, 1, 9, 8)]:
+    for count, m, n, k in [
+        (1, 1, 1, 1),
+        (3, 5, 7, 4),
+        (0, 2, 3, 4),
+        (2, 3, 0, 4),
+        (2, 3, 4, 0),
+        (5, 17, 33, 600),
+        (2, 1, 9, 8),
+    ]:
         a = numbers((count, k, m) if transpose_a else (count, m, k), dtype)
         b = numbers((count, n, k) if transpose_b else (count, k, n), dtype, 1)
         y = assert_op(backend, "bmm", a, b, transpose_a=transpose_a, transpose_b=transpose_b)

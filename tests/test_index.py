@@ -36,8 +36,18 @@ REFUSALS: list[Refusal] = [
         ValueError,
         r"^index_select: index\[1\] is 3 but there are 3 elements along the axis \(0 to 2\)$",
     ),
-    ("index_select", lambda: (full(3, 2), where(-1), 0), ValueError, r"^index_select: index\[0\] is -1 but there are 3"),
-    ("index_select", lambda: (full(3), full(2), 0), TypeError, r"index must be an array of an integer type, got float32$"),
+    (
+        "index_select",
+        lambda: (full(3, 2), where(-1), 0),
+        ValueError,
+        r"^index_select: index\[0\] is -1 but there are 3",
+    ),
+    (
+        "index_select",
+        lambda: (full(3), full(2), 0),
+        TypeError,
+        r"index must be an array of an integer type, got float32$",
+    ),
     ("index_select", lambda: (full(3), [0], 0), TypeError, r"index must be an array of an integer type, got list$"),
     (
         "index_select",

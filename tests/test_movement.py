@@ -63,7 +63,12 @@ CONCATS: list[tuple[list[tuple[int, ...]], int]] = [
 ]
 
 REFUSALS: list[Refusal] = [
-    ("permute", lambda: (full(2, 3), (0,)), ValueError, r"^permute: axes must name each of the 2 axes of x, got \(0,\)$"),
+    (
+        "permute",
+        lambda: (full(2, 3), (0,)),
+        ValueError,
+        r"^permute: axes must name each of the 2 axes of x, got \(0,\)$",
+    ),
     ("permute", lambda: (full(2, 3), (0, 2)), ValueError, r"^permute: axes holds \(0, 2\) but there are 2 axes$"),
     ("expand", lambda: (full(2, 3), (2, 4)), ValueError, r"x has shape \(2, 3\) and cannot be repeated to \(2, 4\)$"),
     ("expand", lambda: (full(2, 3), (3,)), ValueError, r"x has shape \(2, 3\) and cannot be repeated to \(3,\)$"),

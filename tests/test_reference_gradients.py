@@ -39,7 +39,9 @@ def distinct(*shape: int) -> Array:
 
 
 def elementwise(name: str, takes: str) -> Case:
-    x = {"log": positive, "log1p": positive, "sqrt": positive, "relu": distinct, "abs": distinct}.get(name, normal)(4, 5)
+    x = {"log": positive, "log1p": positive, "sqrt": positive, "relu": distinct, "abs": distinct}.get(name, normal)(
+        4, 5
+    )
     return Case(
         getattr(ref, f"{name}_forward"),
         lambda dy, y, x: (getattr(ref, f"{name}_backward")(dy, y if takes == "y" else x),),

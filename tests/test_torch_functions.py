@@ -192,10 +192,26 @@ INDICES = [
 ACTIVATIONS = [
     *[
         case(name, lambda t, a, name=name: getattr(t.F, name)(a), X * 2)
-        for name in (
-            "relu relu6 leaky_relu elu selu celu gelu silu mish softplus softsign hardtanh hardsigmoid hardswish "
-            "logsigmoid tanhshrink hardshrink softshrink"
-        ).split()
+        for name in [
+            "relu",
+            "relu6",
+            "leaky_relu",
+            "elu",
+            "selu",
+            "celu",
+            "gelu",
+            "silu",
+            "mish",
+            "softplus",
+            "softsign",
+            "hardtanh",
+            "hardsigmoid",
+            "hardswish",
+            "logsigmoid",
+            "tanhshrink",
+            "hardshrink",
+            "softshrink",
+        ]
     ],
     case("leaky_relu of a slope", lambda t, a: t.F.leaky_relu(a, 0.3), X),
     case("elu of large numbers", lambda t, a: t.F.elu(a, 2.0), X * 500),
@@ -233,7 +249,12 @@ LOSSES = [
     case("cross_entropy smoothed", lambda t, a: t.F.cross_entropy(a, t.I(*LABELS), label_smoothing=0.1), X),
     case("cross_entropy ignoring", lambda t, a: t.F.cross_entropy(a, t.I(2, -100, 3)), X),
     case("cross_entropy of another ignored class", lambda t, a: t.F.cross_entropy(a, t.I(*LABELS), ignore_index=0), X),
-    case("cross_entropy weighted", lambda t, a, w: t.F.cross_entropy(a, t.I(*LABELS), w.detach()) + 0 * w.sum(), X, positive(4)),
+    case(
+        "cross_entropy weighted",
+        lambda t, a, w: t.F.cross_entropy(a, t.I(*LABELS), w.detach()) + 0 * w.sum(),
+        X,
+        positive(4),
+    ),
     case(
         "cross_entropy weighted, smoothed and ignoring",
         lambda t, a, w: t.F.cross_entropy(a, t.I(2, -100, 3), w.detach(), label_smoothing=0.2) + 0 * w.sum(),
@@ -242,7 +263,9 @@ LOSSES = [
     ),
     case("cross_entropy of images", lambda t, a: t.F.cross_entropy(a, t.I(0, 1, 2, 2, 1, 0, 0, 0).reshape(2, 4)), B),
     case("cross_entropy of one", lambda t, a: t.F.cross_entropy(a, t.I(2)[0]), V),
-    case("cross_entropy soft", lambda t, a, b: t.F.cross_entropy(a, t.F.softmax(b.detach(), dim=1)) + 0 * b.sum(), X, Y),
+    case(
+        "cross_entropy soft", lambda t, a, b: t.F.cross_entropy(a, t.F.softmax(b.detach(), dim=1)) + 0 * b.sum(), X, Y
+    ),
     case(
         "cross_entropy soft and smoothed",
         lambda t, a, b: t.F.cross_entropy(a, t.F.softmax(b.detach(), dim=1), label_smoothing=0.1) + 0 * b.sum(),
@@ -251,9 +274,15 @@ LOSSES = [
     ),
     case("nll_loss", lambda t, a: t.F.nll_loss(a, t.I(*LABELS)), X),
     case("nll_loss sum", lambda t, a: t.F.nll_loss(a, t.I(2, -100, 3), reduction="sum"), X),
-    case("nll_loss of images", lambda t, a: t.F.nll_loss(a, t.I(0, 1, 2, 2, 1, 0, 0, 0).reshape(2, 4), reduction="none"), B),
+    case(
+        "nll_loss of images",
+        lambda t, a: t.F.nll_loss(a, t.I(0, 1, 2, 2, 1, 0, 0, 0).reshape(2, 4), reduction="none"),
+        B,
+    ),
     case("binary_cross_entropy", lambda t, a, b: t.F.binary_cross_entropy(a, b), share(3, 4), share(3, 4, seed=1)),
-    case("binary_cross_entropy at its ends", lambda t, a: t.F.binary_cross_entropy(a, a.detach()), np.array([0.0, 1.0])),
+    case(
+        "binary_cross_entropy at its ends", lambda t, a: t.F.binary_cross_entropy(a, a.detach()), np.array([0.0, 1.0])
+    ),
     case(
         "binary_cross_entropy_with_logits",
         lambda t, a, b: t.F.binary_cross_entropy_with_logits(a, b, reduction="sum"),
@@ -262,7 +291,9 @@ LOSSES = [
     ),
     case(
         "binary_cross_entropy_with_logits weighted",
-        lambda t, a, b, w: t.F.binary_cross_entropy_with_logits(a, b, weight=w.detach(), pos_weight=w.detach()) + 0 * w.sum(),
+        lambda t, a, b, w: (
+            t.F.binary_cross_entropy_with_logits(a, b, weight=w.detach(), pos_weight=w.detach()) + 0 * w.sum()
+        ),
         X,
         share(3, 4),
         positive(4),
@@ -280,12 +311,30 @@ LOSSES = [
     case("gaussian_nll_loss", lambda t, a, b, v: t.F.gaussian_nll_loss(a, b, v, full=True), X, Y, positive(3, 4)),
     case("hinge_embedding_loss", lambda t, a, b: t.F.hinge_embedding_loss(a, b.detach()) + 0 * b.sum(), X, signs(3, 4)),
     case("soft_margin_loss", lambda t, a, b: t.F.soft_margin_loss(a, b.detach()) + 0 * b.sum(), X, signs(3, 4)),
-    case("margin_ranking_loss", lambda t, a, b, c: t.F.margin_ranking_loss(a, b, c, margin=0.3), V, V[::-1].copy(), signs(4)),
+    case(
+        "margin_ranking_loss",
+        lambda t, a, b, c: t.F.margin_ranking_loss(a, b, c, margin=0.3),
+        V,
+        V[::-1].copy(),
+        signs(4),
+    ),
     case("multi_margin_loss", lambda t, a: t.F.multi_margin_loss(a, t.I(*LABELS)), X),
     case("multi_margin_loss squared", lambda t, a: t.F.multi_margin_loss(a, t.I(*LABELS), p=2, margin=0.5), X),
-    case("cosine_embedding_loss", lambda t, a, b, c: t.F.cosine_embedding_loss(a, b, c.detach()) + 0 * c.sum(), X, Y, signs(3)),
+    case(
+        "cosine_embedding_loss",
+        lambda t, a, b, c: t.F.cosine_embedding_loss(a, b, c.detach()) + 0 * c.sum(),
+        X,
+        Y,
+        signs(3),
+    ),
     case("triplet_margin_loss", lambda t, a, b, c: t.F.triplet_margin_loss(a, b, c), X, Y, normal(3, 4, seed=9)),
-    case("triplet_margin_loss swapped", lambda t, a, b, c: t.F.triplet_margin_loss(a, b, c, swap=True), X, Y, normal(3, 4, seed=9)),
+    case(
+        "triplet_margin_loss swapped",
+        lambda t, a, b, c: t.F.triplet_margin_loss(a, b, c, swap=True),
+        X,
+        Y,
+        normal(3, 4, seed=9),
+    ),
 ]
 INEXACT = {"hardsigmoid"}  # PyTorch's gradient of it holds 1/6 in float32
 CASES = [*ARITHMETIC, *REDUCTIONS, *PRODUCTS, *SHAPES, *INDICES, *ACTIVATIONS, *LOSSES]

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from .. import arguments, ops
+from .. import init as initialisers
 from ..arrays import Array
 from ..tensor import Parameter, Tensor
 from .module import Module
@@ -61,7 +60,8 @@ class PReLU(Module):
         super().__init__()
         self.num_parameters = arguments.size("PReLU: num_parameters", num_parameters)
         self.init = _number("PReLU", "init", init)
-        self.weight = Parameter(np.full(num_parameters, self.init, arguments.float_dtype("PReLU", dtype)))
+        kind = arguments.float_dtype("PReLU", dtype)
+        self.weight = Parameter(initialisers.constant((self.num_parameters,), self.init, kind))
 
     def forward(self, x: Tensor | Array) -> Tensor:
         """Any shape; ``(N, num_parameters, *)`` for several."""

@@ -115,9 +115,7 @@ class BCEWithLogitsLoss(_WeightedLoss):
 
     pos_weight: Array | None
 
-    def __init__(
-        self, weight: Array | None = None, reduction: str = "mean", pos_weight: Array | None = None
-    ) -> None:
+    def __init__(self, weight: Array | None = None, reduction: str = "mean", pos_weight: Array | None = None) -> None:
         super().__init__(weight, reduction)
         self.register_buffer("pos_weight", pos_weight)
 
@@ -187,9 +185,7 @@ class SoftMarginLoss(_Loss):
 class MultiMarginLoss(_WeightedLoss):
     """``sum over i != t of max(0, margin - x[t] + x[i])**p / K`` of scores."""
 
-    def __init__(
-        self, p: int = 1, margin: float = 1.0, weight: Array | None = None, reduction: str = "mean"
-    ) -> None:
+    def __init__(self, p: int = 1, margin: float = 1.0, weight: Array | None = None, reduction: str = "mean") -> None:
         super().__init__(weight, reduction)
         if p not in (1, 2):
             raise ValueError(f"MultiMarginLoss: p must be 1 or 2, got {p}")

@@ -16,7 +16,6 @@ from .elementwise import (
     log,
     multiply,
     negative,
-    relu,
     sigmoid,
     subtract,
     tanh,

@@ -141,7 +141,9 @@ def einsum(equation: str, *operands: Tensor | Array) -> Tensor:
     sizes: dict[str, int] = {}
     for i, (term, x) in enumerate(zip(terms, tensors, strict=True)):
         if len(term) != x.data.ndim:
-            raise ValueError(f"einsum: {term!r} needs {len(term)} dimensions but operands[{i}] has shape {x.data.shape}")
+            raise ValueError(
+                f"einsum: {term!r} needs {len(term)} dimensions but operands[{i}] has shape {x.data.shape}"
+            )
         for letter, n in zip(term, x.data.shape, strict=True):
             if sizes.setdefault(letter, n) != n:
                 raise ValueError(f"einsum: {letter!r} is {sizes[letter]} and {n} in {equation!r}")
@@ -171,7 +173,9 @@ def _one_each(term: str, x: Tensor) -> tuple[str, Tensor]:
     return term, x
 
 
-def _contract(a_term: str, a: Tensor, b_term: str, b: Tensor, later: set[str], sizes: dict[str, int]) -> tuple[str, Tensor]:
+def _contract(
+    a_term: str, a: Tensor, b_term: str, b: Tensor, later: set[str], sizes: dict[str, int]
+) -> tuple[str, Tensor]:
     """The product of two operands, summed over the letters that nothing later names."""
     batch = [c for c in a_term if c in b_term and c in later]
     inner = [c for c in a_term if c in b_term and c not in later]

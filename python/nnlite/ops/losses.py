@@ -13,10 +13,23 @@ from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
 from .activation import _softplus, log_softmax
-from .elementwise import abs, add, clamp, divide, exp, log, maximum, multiply, negative, pow, relu, sqrt, square, subtract, where
-from .index import _index, gather, index_select
+from .elementwise import (
+    abs,
+    add,
+    clamp,
+    divide,
+    exp,
+    log,
+    multiply,
+    negative,
+    sqrt,
+    square,
+    subtract,
+    where,
+)
+from .index import gather, index_select
 from .mse import mse_loss as mean_squared_error
-from .reduce import dimension, mean, norm, sum
+from .reduce import mean, norm, sum
 from .shape import movedim, reshape, squeeze, unsqueeze
 
 __all__ = [
@@ -118,9 +131,7 @@ def nll_loss(
     return _nll("nll_loss", as_tensor("nll_loss", "x", x), target, weight, ignore_index, reduction)
 
 
-def _nll(
-    op: str, x: Tensor, target: Any, weight: Tensor | Array | None, ignore_index: int, reduction: str
-) -> Tensor:
+def _nll(op: str, x: Tensor, target: Any, weight: Tensor | Array | None, ignore_index: int, reduction: str) -> Tensor:
     picked, factors, lead = _at_classes(op, x, target, weight, ignore_index)
     loss = negative(multiply(picked, factors))
     if reduction == "mean":
@@ -358,7 +369,9 @@ def margin_ranking_loss(
 ) -> Tensor:
     """``max(0, -t * (x1 - x2) + margin)``: the target 1 says that ``x1`` should be the larger, -1 the smaller."""
     x1, x2 = _pair("margin_ranking_loss", x1, x2, "x2")
-    loss = clamp(add(multiply(negative(as_tensor("margin_ranking_loss", "target", target)), subtract(x1, x2)), margin), min=0.0)
+    loss = clamp(
+        add(multiply(negative(as_tensor("margin_ranking_loss", "target", target)), subtract(x1, x2)), margin), min=0.0
+    )
     return reduced("margin_ranking_loss", loss, reduction)
 
 

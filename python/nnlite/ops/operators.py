@@ -71,14 +71,37 @@ _unary("__neg__", elementwise.negative)
 _unary("__abs__", elementwise.abs)
 
 # Functions of several tensors, or of no tensor first, are no methods.
-_NO_METHODS = {"where", "cat", "concat", "stack", "einsum", "embedding", "one_hot", "gelu_tanh", "gelu", "silu", "hardtanh", "gemm", "pad", "flip", "all", "any", "reshape", "permute", "expand", "repeat"}
+_NO_METHODS = {
+    "where",
+    "cat",
+    "concat",
+    "stack",
+    "einsum",
+    "embedding",
+    "one_hot",
+    "gelu_tanh",
+    "gelu",
+    "silu",
+    "hardtanh",
+    "gemm",
+    "pad",
+    "flip",
+    "all",
+    "any",
+    "reshape",
+    "permute",
+    "expand",
+    "repeat",
+}
 for _module in (elementwise, reduce, shape, index, gemm):
     for _name in _module.__all__:
         if _name not in _NO_METHODS:
             _method(getattr(_module, _name))
 _method(reduce.all)
 _method(reduce.any)
-_with_sizes("reshape", shape.reshape, "The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``.")
+_with_sizes(
+    "reshape", shape.reshape, "The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."
+)
 _with_sizes("view", shape.reshape, "PyTorch's name of ``reshape``.")
 _with_sizes("permute", shape.permute, "The dimensions in another order: ``x.permute(2, 0, 1)``.")
 _with_sizes("expand", shape.expand, "Repeated along dimensions of size 1: ``x.expand(3, -1)``.")
@@ -97,7 +120,13 @@ def _transposed(self: Tensor) -> Tensor:
 
 _set("__getitem__", _getitem)
 Tensor.T = property(_transposed)  # type: ignore[attr-defined]
-for _name, _op in (("mul", elementwise.multiply), ("sub", elementwise.subtract), ("div", elementwise.divide), ("neg", elementwise.negative), ("clip", elementwise.clamp)):
+for _name, _op in (
+    ("mul", elementwise.multiply),
+    ("sub", elementwise.subtract),
+    ("div", elementwise.divide),
+    ("neg", elementwise.negative),
+    ("clip", elementwise.clamp),
+):
 
     def _alias(self: Tensor, *args: Any, _op: Callable[..., Tensor] = _op, **kwargs: Any) -> Tensor:
         return _op(self, *args, **kwargs)

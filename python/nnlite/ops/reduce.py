@@ -15,8 +15,8 @@ from .. import arrays
 from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
-from .elementwise import add, divide, exp, log, multiply, negative, pow, square, subtract
 from .elementwise import abs as absolute
+from .elementwise import add, divide, exp, log, multiply, negative, pow, square, subtract
 from .elementwise import maximum as larger
 from .elementwise import sqrt as root
 
@@ -280,7 +280,11 @@ def norm(x: Tensor | Array, p: float | str = 2, dim: Dim = None, keepdim: bool =
         return (amax if p > 0 else amin)(absolute(x), dim, keepdim)
     if p == 0:
         kernels = ops(x.data)
-        return sum(Tensor(kernels.subtract(full_like(x.data, 1, ()), kernels.equal(x.data, full_like(x.data, 0, ())))), dim, keepdim)
+        return sum(
+            Tensor(kernels.subtract(full_like(x.data, 1, ()), kernels.equal(x.data, full_like(x.data, 0, ())))),
+            dim,
+            keepdim,
+        )
     if p == 1:
         return sum(absolute(x), dim, keepdim)
     return pow(sum(pow(absolute(x), p), dim, keepdim), 1 / p)

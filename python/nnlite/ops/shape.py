@@ -13,7 +13,7 @@ from .. import arrays
 from ..arrays import Array
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
-from .elementwise import mask_like, multiply
+from .elementwise import mask_like
 from .reduce import dimension, dimensions
 
 __all__ = [

@@ -93,9 +93,7 @@ def expand(x: Array, shape: Sequence[int]) -> Computation[Array]:
     op = "expand"
     x = check_array(op, "x", x)
     sizes = check_size(op, shape_argument(op, "shape", shape))
-    fits = x.ndim <= len(sizes) and all(
-        n in (1, m) for n, m in zip(x.shape, sizes[len(sizes) - x.ndim :], strict=True)
-    )
+    fits = x.ndim <= len(sizes) and all(n in (1, m) for n, m in zip(x.shape, sizes[len(sizes) - x.ndim :], strict=True))
     check(fits, f"{op}: x has shape {x.shape} and cannot be repeated to {sizes}")
     yield Spec(sizes, x.dtype)
     return np.array(np.broadcast_to(x, sizes), order="C")
