@@ -23,15 +23,12 @@ def normal(*shape: int, seed: int = 0) -> Any:
 
 
 IMAGES, SEQUENCES = normal(2, 4, 7, 6), normal(2, 4, 9)
+# Layers without arguments.
+PLAIN = """Identity ReLU ReLU6 LeakyReLU PReLU ELU SELU CELU GELU SiLU Mish Softplus Softsign Sigmoid LogSigmoid Tanh
+Hardtanh Hardsigmoid Hardswish Tanhshrink Hardshrink Softshrink Softmax2d Flatten"""
 # Layer, constructor arguments, options, inputs.
 CASES: list[tuple[str, Arguments, dict[str, Any], Arguments]] = [
-    *[
-        (name, (), {}, (IMAGES,))
-        for name in (
-            "Identity ReLU ReLU6 LeakyReLU PReLU ELU SELU CELU GELU SiLU Mish Softplus Softsign Sigmoid LogSigmoid Tanh "
-            "Hardtanh Hardsigmoid Hardswish Tanhshrink Hardshrink Softshrink Softmax2d Flatten"
-        ).split()
-    ],
+    *[(name, (), {}, (IMAGES,)) for name in PLAIN.split()],
     ("LeakyReLU", (0.2,), {}, (IMAGES,)),
     ("PReLU", (4, 0.1), {}, (IMAGES,)),
     ("ELU", (0.5,), {}, (IMAGES,)),

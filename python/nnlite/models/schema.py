@@ -32,7 +32,9 @@ _FAMILIES = ("activation", "conv", "dropout", "linear", "norm", "pooling", "shap
 
 def _is_layer(name: str) -> bool:
     value = getattr(nn, name)
-    if not (inspect.isclass(value) and value.__module__.rpartition(".")[2] in _FAMILIES):
+    if not (inspect.isclass(value) and issubclass(value, nn.Module)):
+        return False
+    if value.__module__.rpartition(".")[2] not in _FAMILIES:
         return False
     return list(inspect.signature(value.forward).parameters)[1:] in (["x"], ["x", "relu"])
 

@@ -54,7 +54,7 @@ class LeakyReLU(Module):
 
 
 class PReLU(Module):
-    """``x`` where it is above 0, else ``x * weight`` (He et al., 2015), with one slope or one a channel (dimension 1)."""
+    """``x`` where it is above 0, else ``x * weight`` (He et al., 2015): one slope, or one a channel (dimension 1)."""
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: object = "float32") -> None:
         super().__init__()

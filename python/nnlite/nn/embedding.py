@@ -80,14 +80,12 @@ class EmbeddingBag(Module):
         self.weight, self.padding_idx = _table("EmbeddingBag", num_embeddings, embedding_dim, padding_idx, dtype)
 
     def forward(self, x: Array, offsets: Array | None = None) -> Tensor:
-        """Bags ``(N, L)``, or all indices in one row ``(M,)`` and where each bag begins ``(N,)``: ``(N, embedding_dim)``."""
+        """Bags ``(N, L)``, or all indices ``(M,)`` and each bag's begin ``(N,)``; the result ``(N, embedding_dim)``."""
         indices = np.asarray(arrays.to_numpy(x))
         if (indices.ndim == 2) == (offsets is not None):
             raise ValueError("EmbeddingBag: x is (N, L), or (M,) with offsets (N,)")
-        if offsets is None:
-            bags = list(indices)
-        else:
-            bags = np.split(indices, np.asarray(arrays.to_numpy(offsets))[1:])
+        ends = None if offsets is None else np.asarray(arrays.to_numpy(offsets))[1:]
+        bags = list(indices) if ends is None else np.split(indices, ends)
         rows = []
         for bag in bags:
             kept = bag if self.padding_idx is None else bag[bag != self.padding_idx]

@@ -273,7 +273,7 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows between the brackets of a layer: its arguments, where they are attributes of their names."""
+        """What ``repr`` shows between the brackets of a layer: its arguments, where they are attributes."""
         shown = []
         for name, parameter in inspect.signature(type(self).__init__).parameters.items():
             value = self.__dict__.get(name, parameter.empty)

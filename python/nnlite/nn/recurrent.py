@@ -1,8 +1,8 @@
 """Recurrent networks and their cells, with PyTorch's parameters and shapes.
 
-``input_size`` I, ``hidden_size`` H, ``num_layers`` layers, of which each reads the one below. Sequences are ``(L, N, I)``,
-or ``(N, L, I)`` with ``batch_first``, or ``(L, I)`` without a batch. Weights start uniform in ``±1/sqrt(H)``.
-Truncated backpropagation: pass on ``state.detach()``.
+``input_size`` I, ``hidden_size`` H, ``num_layers`` layers, of which each reads the one below. Sequences are
+``(L, N, I)``, or ``(N, L, I)`` with ``batch_first``, or ``(L, I)`` without a batch. Weights start uniform in
+``±1/sqrt(H)``. Truncated backpropagation: pass on ``state.detach()``.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _Cell(Module):
         x = as_tensor(type(self).__name__, "x", x)
         if x.data.ndim not in (1, 2) or x.data.shape[-1] != self.input_size:
             raise ValueError(
-                f"{type(self).__name__}: x must be (N, {self.input_size}) or ({self.input_size},), got shape {x.data.shape}"
+                f"{type(self).__name__}: x must be (N, {self.input_size}) or ({self.input_size},), got {x.data.shape}"
             )
         return x, Tensor(arrays.full_like(x.data, 0, (*x.data.shape[:-1], self.hidden_size)))
 

@@ -91,7 +91,8 @@ def conv1d(
     x, weight = as_tensor("conv1d", "x", x), as_tensor("conv1d", "weight", weight)
     if x.data.ndim not in (2, 3) or weight.data.ndim != 3:
         raise ValueError(
-            f"conv1d: x must be (N, C, L) or (C, L) and weight (K, C/groups, S), got {x.data.shape}, {weight.data.shape}"
+            f"conv1d: x must be (N, C, L) or (C, L) and weight (K, C/groups, S), got {x.data.shape} and "
+            f"{weight.data.shape}"
         )
     rows = padding if isinstance(padding, str) else (0, _one("conv1d", "padding", padding))
     steps = (1, _one("conv1d", "stride", stride)), rows, (1, _one("conv1d", "dilation", dilation)), groups
@@ -126,8 +127,8 @@ def conv_transpose2d(
     op = "conv_transpose2d"
     x, weight = as_tensor(op, "x", x), as_tensor(op, "weight", weight)
     if x.data.ndim == 3:
-        settings = (stride, padding, output_padding, groups, dilation)
-        return squeeze(conv_transpose2d(unsqueeze(x, 0), weight, bias, *settings), 0)
+        y = conv_transpose2d(unsqueeze(x, 0), weight, bias, stride, padding, output_padding, groups, dilation)
+        return squeeze(y, 0)
     if x.data.ndim != 4 or weight.data.ndim != 4:
         raise ValueError(
             f"{op}: x must be (N, C, H, W) and weight (C, K/groups, R, S), got {x.data.shape} and {weight.data.shape}"
@@ -145,7 +146,7 @@ def conv_transpose2d(
         raise ValueError(f"{op}: the result would have height and width {tuple(sizes)}; use less padding")
     kernels, shape = ops(data), (data.shape[0], w.shape[1] * groups, *sizes)
     settings = (steps, pads, dilations, groups)
-    y = kernels.conv2d_backward_data(data, w, shape, *settings)
+    result = kernels.conv2d_backward_data(data, w, shape, *settings)
 
     def pullback(dy: Array, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
         return (
@@ -153,8 +154,8 @@ def conv_transpose2d(
             kernels.conv2d_backward_weights(data, dy, w.shape, *settings) if needs[1] else None,
         )
 
-    result = record(y, pullback, x, weight)
-    return result if bias is None else add(result, reshape(bias, (-1, 1, 1)))
+    y = record(result, pullback, x, weight)
+    return y if bias is None else add(y, reshape(bias, (-1, 1, 1)))
 
 
 def conv_transpose1d(

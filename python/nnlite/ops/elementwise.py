@@ -94,7 +94,7 @@ def multiply(a: Operand, b: Operand) -> Tensor:
 
 
 def divide(a: Operand, b: Operand) -> Tensor:
-    """``a / b``, element by element, with broadcasting; dtypes are equal. Gradients ``dy / b`` and ``-(dy * (y / b))``."""
+    """``a / b``, element by element, with broadcasting; gradients ``dy / b`` and ``-(dy * (y / b))``."""
     a, b = _operands("divide", a, b)
     kernels = ops(a.data)
     left, right = a.data.shape, b.data
@@ -266,8 +266,8 @@ def log10(x: Tensor | Array) -> Tensor:
 def pow(x: Operand, exponent: Operand) -> Tensor:
     """``x`` to the power of ``exponent``.
 
-    A power by an integer is a product: from the second binary digit of the exponent on, the power so far is squared and,
-    where the digit is 1, multiplied by ``x``; negative ones are 1 divided by it. 0.5 and -0.5 are :func:`sqrt` and
+    A power by an integer is a product: from the second binary digit of the exponent on, the power so far is squared
+    and, where the digit is 1, multiplied by ``x``; negative ones are 1 divided by it. 0.5 and -0.5 are :func:`sqrt` and
     :func:`rsqrt`. Any other power is ``exp(exponent * log(x))``, which is NaN for a negative ``x``.
     """
     if _is_number(exponent):
@@ -342,7 +342,7 @@ def _between(name: str, x: Tensor | Array, least: float | None, most: float | No
 
 
 def _sum_to(dy: Array, shape: tuple[int, ...]) -> Array:
-    """The gradient of an operand of ``shape`` that was broadcast: the sums over the axes along which it was repeated."""
+    """The gradient of an operand of ``shape`` that was broadcast: sums over the axes along which it was repeated."""
     if dy.shape == shape:
         return dy
     added = dy.ndim - len(shape)

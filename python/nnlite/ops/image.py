@@ -31,8 +31,8 @@ def interpolate(
     """Resampled to ``size``, or by ``scale_factor``: ``(N, C, L)`` or ``(N, C, H, W)``.
 
     Args:
-        mode: "nearest" takes element ``floor(i * n / size)``; "linear" (of sequences) and "bilinear" (of images) mix the
-            two neighbours of the place ``(i + 0.5) * n / size - 0.5``, or, with ``align_corners``, of
+        mode: "nearest" takes element ``floor(i * n / size)``; "linear" (sequences) and "bilinear" (images) mix the two
+            neighbours of the place ``(i + 0.5) * n / size - 0.5``, or, with ``align_corners``, of
             ``i * (n - 1) / (size - 1)``: along the last dimension first, ``a + w * (b - a)``.
 
     Raises:
@@ -54,9 +54,10 @@ def interpolate(
     if size is not None:
         sizes = [size] * spatial if isinstance(size, int) else list(size)
     else:
-        factors = [scale_factor] * spatial if isinstance(scale_factor, (int, float)) else list(scale_factor)  # type: ignore[arg-type]
-        sizes = [math.floor(n * f) for n, f in zip(x.data.shape[2:], factors, strict=True)]  # type: ignore[operator]
-        scales = [1.0 / f for f in factors]  # type: ignore[operator]
+        assert scale_factor is not None
+        factors = [scale_factor] * spatial if isinstance(scale_factor, (int, float)) else list(scale_factor)
+        sizes = [math.floor(n * f) for n, f in zip(x.data.shape[2:], factors, strict=True)]
+        scales = [1.0 / f for f in factors]
     if len(sizes) != spatial or min(sizes) < 1:
         raise ValueError(f"interpolate: the result would have the size {sizes}, for {spatial} dimensions")
     for axis in range(spatial + 1, 1, -1):

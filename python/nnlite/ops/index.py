@@ -1,4 +1,4 @@
-"""Elements chosen by indices. Index arrays hold integers, negative ones counted from the end; no gradient flows to them."""
+"""Elements chosen by arrays of integers, of which negative ones count from the end. No gradient flows to indices."""
 
 from __future__ import annotations
 

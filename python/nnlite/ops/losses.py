@@ -142,7 +142,7 @@ def _nll(op: str, x: Tensor, target: Any, weight: Tensor | Array | None, ignore_
 def _at_classes(
     op: str, x: Tensor, target: Any, weight: Tensor | Array | None, ignore_index: int
 ) -> tuple[Tensor, Tensor, tuple[int, ...]]:
-    """Of ``x``, classes in dimension 1 (or 0): the elements at the targets ``(M,)``, their weights, the targets' shape."""
+    """Of ``x``, classes in dimension 1 (or 0): the elements at the targets ``(M,)``, their weights, targets' shape."""
     shape = x.data.shape
     if not shape:
         raise ValueError(f"{op}: x must have at least 1 dimension (K,)")
@@ -184,8 +184,8 @@ def cross_entropy(
 
     Args:
         x: ``(N, K)``, ``(N, K, d1, ...)`` or ``(K,)``, before any softmax.
-        target: integer classes, of the shape of ``x`` without ``K``; or class probabilities of the shape and dtype of x.
-        weight: ``(K,)``, a factor for each class; the mean divides by the sum of the targets' weights.
+        target: integer classes, of the shape of ``x`` without ``K``; or class probabilities of x's shape and dtype.
+        weight: ``(K,)``, a factor for each class; the mean divides by the sum of the targets' factors.
         ignore_index: a target that counts for nothing.
         label_smoothing: the share of the target that is spread over all classes (Szegedy et al., 2016).
     """
@@ -315,10 +315,8 @@ def poisson_nll_loss(
 ) -> Tensor:
     """``exp(x) - t * x``, or ``x - t * log(x + eps)``; ``full`` adds Stirling's term where ``t > 1``."""
     x, target = _pair("poisson_nll_loss", x, target)
-    if log_input:
-        loss = subtract(exp(x), multiply(target, x))
-    else:
-        loss = subtract(x, multiply(target, log(add(x, eps))))
+    rate, log_rate = (exp(x), x) if log_input else (x, log(add(x, eps)))
+    loss = subtract(rate, multiply(target, log_rate))
     if full:
         above = ops(x.data).greater(target.data, full_like(target.data, 1, ()))
         t = where(above, target, 1.0)

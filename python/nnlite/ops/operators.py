@@ -118,18 +118,18 @@ def _transposed(self: Tensor) -> Tensor:
     return shape.permute(self, tuple(range(self.data.ndim))[::-1])
 
 
+def _alias(name: str, op: Callable[..., Tensor]) -> None:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return op(self, *args, **kwargs)
+
+    method.__doc__ = f"PyTorch's short name of ``{op.__name__}``."
+    _set(name, method)
+
+
 _set("__getitem__", _getitem)
-Tensor.T = property(_transposed)  # type: ignore[attr-defined]
-for _name, _op in (
-    ("mul", elementwise.multiply),
-    ("sub", elementwise.subtract),
-    ("div", elementwise.divide),
-    ("neg", elementwise.negative),
-    ("clip", elementwise.clamp),
-):
-
-    def _alias(self: Tensor, *args: Any, _op: Callable[..., Tensor] = _op, **kwargs: Any) -> Tensor:
-        return _op(self, *args, **kwargs)
-
-    _alias.__doc__ = f"PyTorch's short name of ``{_op.__name__}``."
-    _set(_name, _alias)
+setattr(Tensor, "T", property(_transposed))  # noqa: B010 (Tensor declares it as an attribute)
+_alias("mul", elementwise.multiply)
+_alias("sub", elementwise.subtract)
+_alias("div", elementwise.divide)
+_alias("neg", elementwise.negative)
+_alias("clip", elementwise.clamp)

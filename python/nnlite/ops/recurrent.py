@@ -24,7 +24,7 @@ def lstm_cell(
     b_ih: Weight | None = None,
     b_hh: Weight | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One step of an LSTM (Hochreiter and Schmidhuber, 1997): gates i, f, g, o; ``c = f * c + i * g``, ``h = o * tanh(c)``.
+    """One step of an LSTM (Hochreiter and Schmidhuber, 1997): gates i, f, g, o; ``c = f*c + i*g``, ``h = o*tanh(c)``.
 
     Shapes: x ``(N, I)``, h and c ``(N, H)``, w_ih ``(4H, I)``, w_hh ``(4H, H)``, biases ``(4H,)``.
     """

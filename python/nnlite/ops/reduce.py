@@ -152,7 +152,7 @@ def max(x: Tensor | Array, dim: int | Tensor | Array | None = None, keepdim: boo
     if dim is None:
         return amax(x)
     if not hasattr(dim, "__index__") or isinstance(dim, (Tensor, np.ndarray)):
-        return larger(x, dim)  # type: ignore[arg-type]
+        return larger(x, dim)
     x = as_tensor("max", "x", x)
     indices = argmax(x, dim, True)
     return picked(x, indices, dim, keepdim)

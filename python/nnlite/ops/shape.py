@@ -422,28 +422,30 @@ def _basic(x: Tensor, keys: tuple[Any, ...]) -> Tensor:
         raise IndexError(f"x[key]: {named} indices for a tensor of {len(shape)} dimensions, shape {shape}")
     if not builtins.any(k is Ellipsis for k in keys):
         keys = (*keys, Ellipsis)
-    start, size, step, result = [], [], [], []
-    axis = 0
+    places: list[tuple[int, int, int]] = []  # start, size and step of each dimension
+    result: list[int] = []
     for key in keys:
         if key is None:
             result.append(1)
         elif key is Ellipsis:
-            for n in shape[axis : axis + len(shape) - named]:
-                start.append(0), size.append(n), step.append(1), result.append(n)
-                axis += 1
+            for n in shape[len(places) : len(places) + len(shape) - named]:
+                places.append((0, n, 1))
+                result.append(n)
         elif isinstance(key, builtins.slice):
-            first, stop, by = key.indices(shape[axis])
+            first, stop, by = key.indices(shape[len(places)])
             count = len(range(first, stop, by))
-            start.append(first if count else 0), size.append(count), step.append(by), result.append(count)
-            axis += 1
+            places.append((first if count else 0, count, by))
+            result.append(count)
         elif hasattr(key, "__index__") and not isinstance(key, bool):
-            number, n = operator.index(key), shape[axis]
+            number, n = operator.index(key), shape[len(places)]
             if not -n <= number < n:
-                raise IndexError(f"x[key]: index {number} is out of range for dimension {axis} with {n} elements")
-            start.append(number % n), size.append(1), step.append(1)
-            axis += 1
+                raise IndexError(
+                    f"x[key]: index {number} is out of range for dimension {len(places)} with {n} elements"
+                )
+            places.append((number % n, 1, 1))
         else:
             raise TypeError(f"x[key]: an index is a slice, an integer, None, ... or an array, got {type(key).__name__}")
-    if tuple(size) != shape or builtins.any(by != 1 for by in step):
+    start, size, step = zip(*places, strict=True) if places else ((), (), ())
+    if size != shape or builtins.any(by != 1 for by in step):
         x = sliced(x, start, size, step)
     return x if x.data.shape == tuple(result) else reshape(x, tuple(result))

@@ -531,7 +531,7 @@ def _erf64(x: Array) -> Array:
     t = (a - 3.0) / (a + 3.0)
     q, p = _exp_reduced(-z)
     tail = 1.0 - (p + p * q) * _polynomial(_ERF_Q, t)
-    return np.copysign(np.where(a < 1.0, a + a * _polynomial(_ERF_P, z), tail), x)
+    return np.asarray(np.copysign(np.where(a < 1.0, a + a * _polynomial(_ERF_P, z), tail), x))
 
 
 def _tanh64(x: Array) -> Array:

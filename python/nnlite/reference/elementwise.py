@@ -80,7 +80,7 @@ def minimum(a: Array, b: Array) -> Array:
 @elementwise
 def equal(a: Array, b: Array) -> Array:
     """1 where ``a == b``, else +0."""
-    return (a == b).astype(a.dtype)
+    return np.asarray(a == b).astype(a.dtype)
 
 
 @elementwise
@@ -110,7 +110,7 @@ def negative(a: Array) -> Array:
 @elementwise
 def sign(a: Array) -> Array:
     """1 for a positive number, -1 for a negative one, +0 for either zero, NaN for NaN."""
-    return _sign(a)
+    return np.asarray(_sign(a))
 
 
 def _sign(a: Array) -> Array:
@@ -193,7 +193,7 @@ def expm1_forward(x: Array) -> Array:
 @elementwise
 def expm1_backward(dy: Array, y: Array) -> Array:
     """Gradient of :func:`expm1_forward` from its output: ``dy * (y + 1)``."""
-    return dy * (y + 1.0)
+    return np.asarray(dy * (y + 1.0))
 
 
 @elementwise
@@ -229,7 +229,7 @@ def sqrt_forward(x: Array) -> Array:
 @elementwise
 def sqrt_backward(dy: Array, y: Array) -> Array:
     """Gradient of :func:`sqrt_forward` from its output: ``dy / (y + y)``."""
-    return dy / (y + y)
+    return np.asarray(dy / (y + y))
 
 
 @elementwise

@@ -94,7 +94,7 @@ def gather(x: Array, index: Array, axis: int) -> Computation[Array]:
 
 @define_op
 def gather_backward(dy: Array, index: Array, x_shape: Sequence[int], axis: int) -> Computation[Array]:
-    """Gradient of :func:`gather`: each element of ``dy`` added to +0 where it came from, in ascending order along the axis.
+    """Gradient of :func:`gather`: each element of ``dy`` added to +0 where it came from, in order along the axis.
 
     Args:
         dy: of the shape of ``index``.
@@ -113,7 +113,7 @@ def gather_backward(dy: Array, index: Array, x_shape: Sequence[int], axis: int) 
     check(dy.shape == index.shape, f"{op}: dy has shape {dy.shape} but index needs {index.shape}")
     yield Spec(shape, dy.dtype)
     dx = np.zeros(shape, dy.dtype)
-    places = list(np.indices(index.shape, sparse=True))
+    places: list[Array] = list(np.indices(index.shape, sparse=True))
     places[axis] = index
     np.add.at(dx, tuple(places), dy)
     return dx

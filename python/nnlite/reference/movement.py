@@ -101,7 +101,7 @@ def expand(x: Array, shape: Sequence[int]) -> Computation[Array]:
 
 @define_op
 def slice(x: Array, start: Sequence[int], size: Sequence[int], step: Sequence[int]) -> Computation[Array]:
-    """Every ``step``-th element of each axis: ``y[i, j, ...] = x[start[0] + i * step[0], start[1] + j * step[1], ...]``.
+    """Every ``step``-th element of each axis: ``y[i, j] = x[start[0] + i * step[0], start[1] + j * step[1]]``.
 
     Args:
         x: any shape.
@@ -121,7 +121,7 @@ def slice(x: Array, start: Sequence[int], size: Sequence[int], step: Sequence[in
 
 @define_op
 def place(x: Array, shape: Sequence[int], start: Sequence[int], step: Sequence[int]) -> Computation[Array]:
-    """``x`` among zeros: ``y[start[0] + i * step[0], ...] = x[i, ...]``, and +0 elsewhere. The gradient of :func:`slice`.
+    """``x`` among zeros: ``y[start[0] + i * step[0], ...] = x[i, ...]``, +0 elsewhere. The gradient of :func:`slice`.
 
     Args:
         x: any shape.
@@ -143,7 +143,7 @@ def place(x: Array, shape: Sequence[int], start: Sequence[int], step: Sequence[i
 
 
 def _lattice(
-    op: str, outer: Array, name: str, start: Sequence[int], size: Sequence[int], step: Sequence[int]
+    op: str, outer: Array | Spec, name: str, start: Sequence[int], size: Sequence[int], step: Sequence[int]
 ) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
     """``start``, ``size`` and ``step``, if the elements that they name lie in an array of the shape of ``outer``."""
     starts, steps = integers(op, "start", start), integers(op, "step", step)
