@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import arguments, arrays, recording
 from ..arrays import Array, is_array
+from ..backend import ops
 from ..rounding import require_nearest
 from ..tensor import Parameter, Tensor
 
@@ -49,6 +50,8 @@ class Optimizer:
                     p.data -= group["lr"] * np.sign(state["mean"])
                     self.state[p] = state
     """
+
+    _later: frozenset[str] = frozenset()  # settings that earlier versions had not
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -142,6 +145,11 @@ class Optimizer:
             p.grad = grad
         self.update(group, params)
 
+    def gradients(self, group: dict[str, Any], params: list[Parameter]) -> list[Array]:
+        """The gradients; with the setting ``maximize`` those of the other sign."""
+        grads = [p.grad for p in params if p.grad is not None]
+        return [ops(g).negative(g) for g in grads] if group.get("maximize") else grads
+
     def states(self, params: list[Parameter]) -> list[dict[str, Any]]:
         """What is remembered of each parameter, or a new state. :meth:`update` stores it in ``self.state``, last."""
         return [self.state.get(p) or self.new_state(p) for p in params]
@@ -199,6 +207,8 @@ class Optimizer:
             }
         settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         for new, group in zip(settings, self.param_groups, strict=True):
+            for key in group.keys() - new.keys() & self._later:  # a file of a version that had them not
+                new[key] = self.defaults[key]
             if new.keys() | {"params"} != group.keys():
                 raise ValueError(f"{what}: settings {sorted(new)}, expected {sorted(self.defaults)}")
             self.check({**group, **new})
