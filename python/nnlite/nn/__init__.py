@@ -1,7 +1,7 @@
 """Layers and models, with PyTorch's names, defaults and ``state_dict`` keys."""
 
 from ..tensor import Parameter
-from . import functional
+from . import functional, init, utils
 from .activation import (
     CELU,
     ELU,
@@ -228,4 +228,6 @@ __all__ = [
     "ZeroPad1d",
     "ZeroPad2d",
     "functional",
+    "init",
+    "utils",
 ]

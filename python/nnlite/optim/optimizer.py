@@ -17,6 +17,9 @@ from ..backend import ops
 from ..rounding import require_nearest
 from ..tensor import Parameter, Tensor
 
+# What schedules keep in a group beside its settings: each a finite number, of at least 0.
+_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
+
 
 class Optimizer:
     """Base of the optimizers, and of optimizers of one's own.
@@ -52,6 +55,7 @@ class Optimizer:
     """
 
     _later: frozenset[str] = frozenset()  # settings that earlier versions had not
+    _stepped = False  # schedules warn where they are stepped first
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -75,7 +79,7 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(f"{name}: a parameter group must be a dict with an entry 'params', got {param_group!r}")
-        unknown = [key for key in param_group if key != "params" and key not in self.defaults]
+        unknown = [key for key in param_group if key not in {"params", *self.defaults, *_SCHEDULES}]
         if unknown:
             raise TypeError(f"{name}: unknown settings in a parameter group: {', '.join(unknown)}")
         params = param_group["params"]
@@ -121,6 +125,7 @@ class Optimizer:
                 _check_gradient(type(self).__name__, p)
             if params:
                 work.append((group, params))
+        self._stepped = True
         for group, params in work:
             start = recording.position()
             for p in params:
@@ -210,7 +215,11 @@ class Optimizer:
             for key in group.keys() - new.keys() & self._later:  # a file of a version that had them not
                 new[key] = self.defaults[key]
             if new.keys() | {"params"} != group.keys():
+=======
+            if (new.keys() ^ group.keys()) - {"params", *_SCHEDULES}:
                 raise ValueError(f"{what}: settings {sorted(new)}, expected {sorted(self.defaults)}")
+            for key in new.keys() & _SCHEDULES:
+                arguments.number(f"{what}: {key}", new[key])
             self.check({**group, **new})
         for new, group in zip(settings, self.param_groups, strict=True):
             group.update(new)
