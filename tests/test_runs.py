@@ -546,7 +546,11 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_bad_loss_ends_train_with_a_sentence(
-    value: float, tmp_path: Path, few: data.TrainTest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: float,
+    tmp_path: Path,
+    few: data.TrainTest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     bad = few._replace(x_train=np.full_like(few.x_train, value))
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: bad)

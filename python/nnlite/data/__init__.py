@@ -1,5 +1,6 @@
 """Data sets and their batches: original files that are checked, arrays, loaders, samplers, splits."""
 
+from . import transforms
 from .dataset import ConcatDataset, Dataset, Subset, TensorDataset
 from .datasets import NAMES, TrainTest, load, parse_idx
 from .loader import DataLoader, default_collate
@@ -39,4 +40,5 @@ __all__ = [
     "parse_idx",
     "random_split",
     "train_test_split",
+    "transforms",
 ]

@@ -15,6 +15,7 @@ from ..arrays import what_is
 from ..tensor import Tensor
 from .dataset import Index, check_dataset, index_array, take
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, check_generator
+from .transforms.base import Keys, Source, Transform
 
 
 class DataLoader:
@@ -38,6 +39,9 @@ class DataLoader:
         prefetch_factor: batches that each worker makes ahead.
         seed: of the order, from 0 to 2^64 - 1, with a generator of the loader's own; by default nnlite's own draws.
         generator: instead of ``seed``.
+        transform: one of :mod:`nnlite.data.transforms`, or a function of a batch; it is given the first part of each
+            batch, and a transform that mixes targets also the second. Its numbers are of seed, epoch (the pass's draw
+            of the stream *augmentation*) and the samples' numbers.
 
     Raises:
         TypeError, ValueError: wrong arguments, at once. What a data set raises comes out of the iteration as it is,
@@ -58,6 +62,7 @@ class DataLoader:
         prefetch_factor: int = 2,
         seed: int | None = None,
         generator: random.Generator | None = None,
+        transform: Transform | Callable[[Any], Any] | None = None,
     ) -> None:
         check_dataset("DataLoader", dataset)
         self.dataset = dataset
@@ -89,6 +94,10 @@ class DataLoader:
         if collate_fn is not None and not callable(collate_fn):
             raise TypeError(f"DataLoader: collate_fn must be a function of a list, got {type(collate_fn).__name__}")
         self.collate_fn = collate_fn
+        if transform is not None and (isinstance(transform, type) or not callable(transform)):
+            shown = f"the class {transform.__name__}" if isinstance(transform, type) else type(transform).__name__
+            raise TypeError(f"DataLoader: transform must be such as transforms.RandomHorizontalFlip(), got {shown}")
+        self.transform = transform
 
     def __len__(self) -> int:
         return len(self.batch_sampler)
@@ -115,19 +124,24 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         own = isinstance(self.batch_sampler, BatchSampler)
         batches = self.batch_sampler.batches() if own else self.batch_sampler
-        return self._iterate(iter(batches))
+        seed, epoch = 0, 0
+        if isinstance(self.transform, Transform):
+            owner = self.generator or random.generator
+            with owner.draw(random.AUGMENTATION) as epoch:
+                seed = owner.seed
+        return self._iterate(iter(batches), seed, epoch)
 
-    def _iterate(self, batches: Iterator[Any]) -> Iterator[Any]:
+    def _iterate(self, batches: Iterator[Any], seed: int, epoch: int) -> Iterator[Any]:
         if not self.num_workers:
             for batch in batches:
-                yield self._make(batch)
+                yield self._make(batch, seed, epoch)
             return
         ahead = self.num_workers * self.prefetch_factor
         waiting: collections.deque[concurrent.futures.Future[Any]] = collections.deque()
         pool = concurrent.futures.ThreadPoolExecutor(self.num_workers, "nnlite-loader")
         try:
             for batch in batches:
-                waiting.append(pool.submit(self._make, batch))
+                waiting.append(pool.submit(self._make, batch, seed, epoch))
                 if len(waiting) > ahead:
                     yield waiting.popleft().result()
             while waiting:
@@ -135,8 +149,26 @@ class DataLoader:
         finally:
             pool.shutdown(cancel_futures=True)
 
-    def _make(self, batch: Any) -> Any:
-        index = index_array("DataLoader: a batch of samples", batch, len(self.dataset))
+    def _make(self, numbers: Any, seed: int, epoch: int) -> Any:
+        index = index_array("DataLoader: a batch of samples", numbers, len(self.dataset))
+        batch = self._fetch(index)
+        if self.transform is None:
+            return batch
+        parts = list(batch) if isinstance(batch, (tuple, list)) else [batch]
+        if not parts or not isinstance(parts[0], np.ndarray):
+            raise TypeError(
+                f"DataLoader: transform needs batches that are an array or start with one, got {what_is(batch)}; "
+                "transform in collate_fn"
+            )
+        if isinstance(self.transform, Transform):
+            source = Source(len(self.dataset), lambda which: tuple(self._fetch(which))[:2])
+            target = parts[1] if len(parts) > 1 else None
+            parts[:2] = self.transform.apply(parts[0], target, Keys(seed, epoch, index, source))[: len(parts)]
+        else:
+            parts[0] = self.transform(parts[0])
+        return tuple(parts) if isinstance(batch, (tuple, list)) else parts[0]
+
+    def _fetch(self, index: Index) -> Any:
         if self.collate_fn is None:
             whole = take(self.dataset, index)
             if whole is not None:

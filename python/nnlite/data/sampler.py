@@ -148,7 +148,8 @@ class WeightedRandomSampler(Sampler):
             cumulative = np.cumsum(self.weights)
             u = _uniform(self.num_samples, self.generator) * cumulative[-1]
             last = np.flatnonzero(self.weights)[-1]  # u * total may round to total
-            return np.minimum(np.searchsorted(cumulative, u, side="right"), last).astype(np.int64)
+            drawn: Index = np.minimum(np.searchsorted(cumulative, u, side="right"), last).astype(np.int64)
+            return drawn
         exponential = -arith.log(1.0 - _uniform(len(self.weights), self.generator))
         keys = np.full(len(self.weights), np.inf)
         np.divide(exponential, self.weights, out=keys, where=self.weights > 0)
