@@ -1,7 +1,7 @@
 """Layers and models, with PyTorch's names, defaults and ``state_dict`` keys."""
 
 from ..tensor import Parameter
-from . import functional
+from . import functional, init, utils
 from .activation import GELU, ReLU, Sigmoid, Softmax, Tanh
 from .containers import ModuleList, Sequential
 from .conv import Conv2d
@@ -36,4 +36,6 @@ __all__ = [
     "Softmax",
     "Tanh",
     "functional",
+    "init",
+    "utils",
 ]

@@ -16,6 +16,9 @@ from ..arrays import Array, is_array
 from ..rounding import require_nearest
 from ..tensor import Parameter, Tensor
 
+# What schedules keep in a group beside its settings: each a finite number, of at least 0.
+_SCHEDULES = {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
+
 
 class Optimizer:
     """Base of the optimizers, and of optimizers of one's own.
@@ -50,6 +53,8 @@ class Optimizer:
                     self.state[p] = state
     """
 
+    _stepped = False  # schedules warn where they are stepped first
+
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
         if isinstance(params, Mapping) or not _is_iterable(params):
@@ -72,7 +77,7 @@ class Optimizer:
         name = type(self).__name__
         if not isinstance(param_group, dict) or "params" not in param_group:
             raise TypeError(f"{name}: a parameter group must be a dict with an entry 'params', got {param_group!r}")
-        unknown = [key for key in param_group if key != "params" and key not in self.defaults]
+        unknown = [key for key in param_group if key not in {"params", *self.defaults, *_SCHEDULES}]
         if unknown:
             raise TypeError(f"{name}: unknown settings in a parameter group: {', '.join(unknown)}")
         params = param_group["params"]
@@ -118,6 +123,7 @@ class Optimizer:
                 _check_gradient(type(self).__name__, p)
             if params:
                 work.append((group, params))
+        self._stepped = True
         for group, params in work:
             start = recording.position()
             for p in params:
@@ -199,8 +205,10 @@ class Optimizer:
             }
         settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         for new, group in zip(settings, self.param_groups, strict=True):
-            if new.keys() | {"params"} != group.keys():
+            if (new.keys() ^ group.keys()) - {"params", *_SCHEDULES}:
                 raise ValueError(f"{what}: settings {sorted(new)}, expected {sorted(self.defaults)}")
+            for key in new.keys() & _SCHEDULES:
+                arguments.number(f"{what}: {key}", new[key])
             self.check({**group, **new})
         for new, group in zip(settings, self.param_groups, strict=True):
             group.update(new)
