@@ -214,8 +214,6 @@ class Optimizer:
         for new, group in zip(settings, self.param_groups, strict=True):
             for key in group.keys() - new.keys() & self._later:  # a file of a version that had them not
                 new[key] = self.defaults[key]
-            if new.keys() | {"params"} != group.keys():
-=======
             if (new.keys() ^ group.keys()) - {"params", *_SCHEDULES}:
                 raise ValueError(f"{what}: settings {sorted(new)}, expected {sorted(self.defaults)}")
             for key in new.keys() & _SCHEDULES:
