@@ -5,6 +5,7 @@ alone.
 """
 
 from . import lr_scheduler as lr_scheduler
+from . import swa_utils as swa_utils
 from .adam import Adam, AdamW
 from .optimizer import Optimizer
 from .sgd import SGD
