@@ -5,6 +5,7 @@ others are composed of ops. Parameters without a gradient are left alone.
 """
 
 from . import lr_scheduler as lr_scheduler
+from . import swa_utils as swa_utils
 from .adam import Adam, AdamW
 from .adaptive import ASGD, Adadelta, Adagrad, RMSprop, Rprop
 from .moments import LAMB, Adamax, Lion, Muon, NAdam, RAdam
