@@ -363,3 +363,18 @@ def test_same_as_torch(name: str, function: Callable[..., Any], inputs: Inputs, 
         largest = max([1.0, *(float(abs(v[np.isfinite(v)]).max(initial=0.0)) for v in (expected, *arrays))])
         eps = np.finfo("float32" if name in INEXACT else dtype).eps
         np.testing.assert_allclose(got, expected, rtol=0, atol=64 * eps * largest**2)
+
+
+def test_what_is_drawn() -> None:
+    x = normal(50, 4)
+    nl.manual_seed(1)
+    soft = nl.nn.functional.gumbel_softmax(x)
+    np.testing.assert_allclose(soft.data.sum(1), 1, rtol=1e-12)
+    given = nl.Tensor(x, requires_grad=True)
+    hard = nl.nn.functional.gumbel_softmax(given, hard=True)
+    assert set(np.unique(hard.data)) == {0.0, 1.0}
+    assert (hard.data.sum(1) == 1).all()
+    (hard * x).sum().backward()
+    assert abs(given.grad).max() > 0
+    slopes = nl.nn.functional.rrelu(-np.ones(1000), 0.1, 0.3, training=True).data
+    assert -0.3 < slopes.min() < -0.28 < -0.12 < slopes.max() <= -0.1

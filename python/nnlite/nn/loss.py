@@ -220,6 +220,14 @@ class CosineEmbeddingLoss(_Loss):
         return ops.cosine_embedding_loss(x1, x2, target, self.margin, self.reduction)
 
 
+class MultiLabelSoftMarginLoss(_WeightedLoss):
+    """``-(t * log(sigmoid(x)) + (1 - t) * log(sigmoid(-x)))``, the mean over the classes."""
+
+    def forward(self, x: Tensor | Array, target: Tensor | Array) -> Tensor:
+        """Equal shapes ``(N, K)``."""
+        return ops.multilabel_soft_margin_loss(x, target, self.weight, self.reduction)
+
+
 class TripletMarginLoss(_Loss):
     """``max(0, d(anchor, positive) - d(anchor, negative) + margin)`` with the p-norm as distance."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from .. import arrays, random
 from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
@@ -28,6 +31,7 @@ __all__ = [
     "celu",
     "elu",
     "glu",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -37,6 +41,7 @@ __all__ = [
     "mish",
     "prelu",
     "relu6",
+    "rrelu",
     "selu",
     "softmax",
     "softmin",
@@ -75,6 +80,15 @@ def leaky_relu(x: Tensor | Array, negative_slope: float = 0.01) -> Tensor:
     """``x`` where it is above 0, else ``x * negative_slope``."""
     x = as_tensor("leaky_relu", "x", x)
     return where(_above(x, 0.0), x, multiply(x, negative_slope))
+
+
+def rrelu(x: Tensor | Array, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    """:func:`leaky_relu` with slopes drawn for each element, uniform in ``[lower, upper)``; else their mean."""
+    x = as_tensor("rrelu", "x", x)
+    if not training:
+        return leaky_relu(x, (lower + upper) / 2.0)
+    slopes = Tensor(arrays.put(random.uniform(x.data.shape, lower, upper, x.data.dtype), x.data))
+    return where(_above(x, 0.0), x, multiply(x, slopes))
 
 
 def prelu(x: Tensor | Array, weight: Tensor | Array) -> Tensor:
@@ -200,6 +214,25 @@ def softmax(x: Tensor | Array, dim: int = -1) -> Tensor:
     kernels = ops(x.data)
     y = kernels.softmax_forward(x.data)
     return record(y, lambda dy, needs: (kernels.softmax_backward(dy, y),), x)
+
+
+def gumbel_softmax(x: Tensor | Array, tau: float = 1.0, hard: bool = False, dim: int = -1) -> Tensor:
+    """``softmax((x + g) / tau)`` with ``g = -log(-log(u))`` of uniform numbers (Jang et al., 2017); one draw.
+
+    ``hard``: 1 at the greatest element and 0 elsewhere, with the gradient of the soft result.
+    """
+    x = as_tensor("gumbel_softmax", "x", x)
+    kernels, dtype = ops(x.data), x.data.dtype
+    tiny = 2.0**-24 if dtype.itemsize == 4 else 2.0**-53
+    u = arrays.put(random.uniform(x.data.shape, tiny, 1.0, dtype), x.data)
+    noise = kernels.negative(kernels.log_forward(kernels.negative(kernels.log_forward(u))))
+    y = softmax(divide(add(x, Tensor(noise)), tau), dim)
+    if not hard:
+        return y
+    axis = dimension("gumbel_softmax", dim, x.data.ndim)
+    best = arrays.to_numpy(kernels.argmax(y.data, axis))
+    one = np.expand_dims(best, axis) == np.arange(x.data.shape[axis]).reshape((-1,) + (1,) * (x.data.ndim - 1 - axis))
+    return record(arrays.put(one.astype(dtype), x.data), lambda dy, needs: (dy,), y)
 
 
 def softmin(x: Tensor | Array, dim: int = -1) -> Tensor:

@@ -16,7 +16,7 @@ from .elementwise import add, multiply, subtract
 from .index import index_select
 from .shape import permute, reshape, squeeze, unsqueeze
 
-__all__ = ["channel_shuffle", "fold", "interpolate", "pixel_shuffle", "pixel_unshuffle", "unfold"]
+__all__ = ["channel_shuffle", "fold", "interpolate", "pixel_shuffle", "pixel_unshuffle", "unfold", "upsample"]
 
 Pair = int | Sequence[int]
 
@@ -152,3 +152,14 @@ def fold(
     col = reshape(permute(x, (0, 2, 1)), (n * windows, columns))
     y = kernels.col2im(col.data, shape, *settings)
     return record(y, lambda dy, needs: (kernels.im2col(dy, *settings),), col)
+
+
+def upsample(
+    x: Tensor | Array,
+    size: int | Sequence[int] | None = None,
+    scale_factor: float | Sequence[float] | None = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Tensor:
+    """An older name of :func:`interpolate`."""
+    return interpolate(x, size, scale_factor, mode, align_corners)

@@ -4,6 +4,7 @@ nothing is broadcast between them: ``(N, 1)`` against ``(N,)`` is an error.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -46,14 +47,17 @@ __all__ = [
     "margin_ranking_loss",
     "mse_loss",
     "multi_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "pairwise_distance",
+    "pdist",
     "poisson_nll_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
     "sum_squared_error",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -392,6 +396,17 @@ def multi_margin_loss(
     return reduced("multi_margin_loss", loss if x.data.ndim > 1 else reshape(loss, ()), reduction)
 
 
+def multilabel_soft_margin_loss(
+    x: Tensor | Array, target: Tensor | Array, weight: Array | None = None, reduction: str = "mean"
+) -> Tensor:
+    """``-(t * log(sigmoid(x)) + (1 - t) * log(sigmoid(-x)))``, the mean over the classes of scores ``(N, K)``."""
+    x, target = _pair("multilabel_soft_margin_loss", x, target)
+    positive, negatives = _softplus(negative(x)), _softplus(x)
+    loss = add(multiply(target, positive), multiply(subtract(1.0, target), negatives))
+    loss = mean(loss if weight is None else multiply(loss, weight), -1)
+    return reduced("multilabel_soft_margin_loss", loss, reduction)
+
+
 def normalize(x: Tensor | Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
     """``x`` divided by its p-norm along a dimension, or by ``eps`` where that is larger."""
     x = as_tensor("normalize", "x", x)
@@ -410,6 +425,15 @@ def pairwise_distance(
 ) -> Tensor:
     """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
     return norm(add(subtract(x1, x2), eps), p, -1, keepdim)
+
+
+def pdist(x: Tensor | Array, p: float = 2.0) -> Tensor:
+    """The p-norms of the differences of all pairs of rows of ``(N, M)``: 0 and 1, 0 and 2, ...; ``(N (N-1) / 2,)``."""
+    x = as_tensor("pdist", "x", x)
+    if x.data.ndim != 2:
+        raise ValueError(f"pdist: x must have 2 dimensions (N, M), got shape {x.data.shape}")
+    first, second = np.triu_indices(x.data.shape[0], 1)
+    return norm(subtract(index_select(x, 0, first), index_select(x, 0, second)), p, -1)
 
 
 def cosine_embedding_loss(
@@ -450,3 +474,26 @@ def triplet_margin_loss(
 
         far = minimum(far, pairwise_distance(positive, negative, p, eps))
     return reduced("triplet_margin_loss", clamp(add(subtract(near, far), margin), min=0.0), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor | Array,
+    positive: Tensor | Array,
+    negative: Tensor | Array,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """:func:`triplet_margin_loss` with a distance of one's own, by default :func:`pairwise_distance`."""
+    anchor, positive = _pair("triplet_margin_with_distance_loss", anchor, positive, "positive")
+    anchor, negative = _pair("triplet_margin_with_distance_loss", anchor, negative, "negative")
+    distance = pairwise_distance if distance_function is None else distance_function
+    far = distance(anchor, negative)
+    if swap:
+        from .elementwise import minimum
+
+        far = minimum(far, distance(positive, negative))
+    loss = clamp(add(subtract(distance(anchor, positive), far), margin), min=0.0)
+    return reduced("triplet_margin_with_distance_loss", loss, reduction)

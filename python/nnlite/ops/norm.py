@@ -11,13 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ..arrays import Array
+from ..arrays import Array, full_like
+from ..backend import ops
 from ..tensor import Tensor, as_tensor
+from .batchnorm import batchnorm_inference, batchnorm_training
 from .elementwise import add, multiply, pow, rsqrt, square, subtract
 from .reduce import mean
 from .shape import narrow, pad, reshape
 
-__all__ = ["group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
+__all__ = ["batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm"]
 
 
 def _normalised(x: Tensor, dims: Sequence[int], eps: float) -> Tensor:
@@ -63,6 +65,36 @@ def rms_norm(
     dims = _last("rms_norm", x, normalized_shape)
     least = float(np.finfo(x.data.dtype).eps) if eps is None else eps
     return _scaled(multiply(x, rsqrt(add(mean(square(x), dims, True), least))), weight, None)
+
+
+def batch_norm(
+    x: Tensor | Array,
+    running_mean: Array | None,
+    running_var: Array | None,
+    weight: Tensor | Array | None = None,
+    bias: Tensor | Array | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel of ``(N, C, *)`` over the batch (Ioffe and Szegedy, 2015): by its own statistics in training, which
+    then update the running ones in place; else by the running ones.
+    """
+    x = as_tensor("batch_norm", "x", x)
+    n = (x.data.shape[1],)
+    scale = full_like(x.data, 1, n) if weight is None else weight
+    shift = full_like(x.data, 0, n) if bias is None else bias
+    if not training:
+        if running_mean is None or running_var is None:
+            raise ValueError("batch_norm: without training, running_mean and running_var are needed")
+        return batchnorm_inference(x, scale, shift, running_mean, running_var, eps)
+    y, mean_, var = batchnorm_training(x, scale, shift, eps)
+    if running_mean is not None and running_var is not None:
+        count, kernels = x.data.size // x.data.shape[1], ops(x.data)
+        new = kernels.batchnorm_running_update(running_mean, running_var, mean_, var, count, momentum)
+        kernels.assign(running_mean, new[0])
+        kernels.assign(running_var, new[1])
+    return y
 
 
 def group_norm(

@@ -25,9 +25,11 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "global_avg_pool2d",
+    "lp_pool1d",
     "lp_pool2d",
     "max_pool1d",
     "max_pool2d",
+    "max_unpool1d",
     "max_unpool2d",
 ]
 
@@ -213,6 +215,33 @@ def lp_pool2d(
     taps = pair(kernel_size)[0] * pair(kernel_size)[1]
     means = avg_pool2d(pow(x, norm_type), kernel_size, stride, 0, ceil_mode)
     return pow(multiply(multiply(sign(means), relu(abs(means))), float(taps)), 1.0 / norm_type)
+
+
+def lp_pool1d(
+    x: Tensor | Array, norm_type: float, kernel_size: int, stride: int | None = None, ceil_mode: bool = False
+) -> Tensor:
+    """:func:`lp_pool2d` of sequences ``(N, C, L)`` or ``(C, L)``."""
+    op = "lp_pool1d"
+    steps = None if stride is None else (1, _one(op, "stride", stride))
+    kernel = (1, _one(op, "kernel_size", kernel_size))
+    return squeeze(lp_pool2d(unsqueeze(as_tensor(op, "x", x), -2), norm_type, kernel, steps, ceil_mode), -2)
+
+
+def max_unpool1d(
+    x: Tensor | Array,
+    indices: Array,
+    kernel_size: int,
+    stride: int | None = None,
+    padding: int = 0,
+    output_size: Any = None,
+) -> Tensor:
+    """:func:`max_unpool2d` of sequences ``(N, C, OL)`` or ``(C, OL)``."""
+    op = "max_unpool1d"
+    steps = None if stride is None else (1, _one(op, "stride", stride))
+    window = (1, _one(op, "kernel_size", kernel_size)), steps, (0, _one(op, "padding", padding))
+    size = None if output_size is None else (1, tuple(output_size)[-1])
+    places = indices.reshape((*indices.shape[:-1], 1, indices.shape[-1]))
+    return squeeze(max_unpool2d(unsqueeze(as_tensor(op, "x", x), -2), places, *window, size), -2)
 
 
 def _bins(n: int, count: int) -> list[tuple[int, int]]:
