@@ -113,8 +113,8 @@ def page() -> str:
         "# nnlite beside PyTorch",
         "",
         f"Which names of PyTorch {torch.__version__.partition('+')[0]} nnlite has, written by",
-        "`tools/make_torch_table.py`. Names, argument names, defaults, shapes and `state_dict` keys are PyTorch's where a",
-        "name is present; `tests/test_torch_*.py` compare results and gradients.",
+        "`tools/make_torch_table.py`. Names, argument names, defaults, shapes and `state_dict` keys are PyTorch's where",
+        "a name is present; `tests/test_torch_*.py` compare results and gradients.",
         "",
         "| module | present | of names that concern 0- to 2-dimensional data |",
         "| --- | --- | --- |",
@@ -122,8 +122,8 @@ def page() -> str:
     lines += [f"| {title} | {have} | {all_} |" for title, (have, all_) in counts().items()]
     lines += [
         "",
-        "What is different everywhere: tensors are float32 or float64, indices and masks are NumPy arrays, nothing works",
-        "in place, dtypes are never mixed, and losses refuse shapes that differ.",
+        "What is different everywhere: tensors are float32 or float64, indices and masks are NumPy arrays, nothing",
+        "works in place, dtypes are never mixed, and losses refuse shapes that differ.",
         "",
     ]
     for title, names, ours in TABLES:
