@@ -112,9 +112,9 @@ def page() -> str:
     lines = [
         "# nnlite beside PyTorch",
         "",
-        f"Which names of PyTorch {torch.__version__.partition('+')[0]} nnlite has, written by",
-        "`tools/make_torch_table.py`. Names, argument names, defaults, shapes and `state_dict` keys are PyTorch's where",
-        "a name is present; `tests/test_torch_*.py` compare results and gradients.",
+        f"Which names of PyTorch {torch.__version__.partition('+')[0]} nnlite has, as `tools/make_torch_table.py` found.",
+        "Where a name is present, arguments, defaults, shapes and `state_dict` keys are PyTorch's;",
+        "`tests/test_torch_*.py` compare results and gradients.",
         "",
         "| module | present | of names that concern 0- to 2-dimensional data |",
         "| --- | --- | --- |",
