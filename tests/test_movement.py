@@ -71,6 +71,8 @@ REFUSALS: list[Refusal] = [
     ),
     ("permute", lambda: (full(2, 3), (0, 2)), ValueError, r"^permute: axes holds \(0, 2\) but there are 2 axes$"),
     ("expand", lambda: (full(2, 3), (2, 4)), ValueError, r"x has shape \(2, 3\) and cannot be repeated to \(2, 4\)$"),
+    ("expand", lambda: (full(), (1,) * 65), ValueError, r"^expand: arrays have at most 64 dimensions, got 65$"),
+    ("slice", lambda: (full(), (), (1,) * 65, ()), ValueError, r"^slice: arrays have at most 64 dimensions, got 65$"),
     ("expand", lambda: (full(2, 3), (3,)), ValueError, r"x has shape \(2, 3\) and cannot be repeated to \(3,\)$"),
     (
         "slice",

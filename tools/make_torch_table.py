@@ -112,7 +112,7 @@ def page() -> str:
     lines = [
         "# nnlite beside PyTorch",
         "",
-        f"Which names of PyTorch {torch.__version__.partition('+')[0]} nnlite has, as `tools/make_torch_table.py` found.",
+        f"Which names of PyTorch {torch.__version__.partition('+')[0]} nnlite has; from `tools/make_torch_table.py`.",
         "Where a name is present, arguments, defaults, shapes and `state_dict` keys are PyTorch's;",
         "`tests/test_torch_*.py` compare results and gradients.",
         "",

@@ -1,7 +1,6 @@
 #include "ops/map.h"
 
-#include <algorithm>
-#include <array>
+#include <span>
 
 #include "array.h"
 
@@ -9,11 +8,20 @@ namespace nnlite {
 namespace map_bindings {
 namespace {
 
+using Inputs = std::span<const Input>;
+
+bool same_shapes(Inputs x) {
+  for (const Input& other : x.subspan(1)) {
+    if (other.shape() != x[0].shape()) return false;
+  }
+  return true;
+}
+
 // The shape of the result: from the last axis on, sizes are equal or 1.
-Shape broadcast(const std::vector<Input>& x) {
+Shape broadcast(Inputs x) {
   Shape shape = x[0].shape();
-  for (size_t k = 1; k < x.size(); ++k) {
-    const Shape before = shape, other = x[k].shape();
+  for (const Input& next : x.subspan(1)) {
+    const Shape before = shape, other = next.shape();
     if (other.size() > shape.size()) shape.insert(shape.begin(), other.size() - shape.size(), 1);
     bool fits = true;
     for (size_t i = 1; i <= other.size(); ++i) {
@@ -22,21 +30,22 @@ Shape broadcast(const std::vector<Input>& x) {
       fits = fits && (n == size || n == 1 || size == 1);
       if (size == 1) size = n;
     }
-    check(fits, x[0].op(), ": shapes ", show(before), " and ", show(other), " of ", x[k].name(),
+    check(fits, x[0].op(), ": shapes ", show(before), " and ", show(other), " of ", next.name(),
           " cannot be broadcast: counted from the last axis, sizes must be equal or 1");
   }
+  size_of(x[0].op(), shape);
   return shape;
 }
 
 // The nest over `shape` with each argument's strides there.
-Axes<kMostOperands> nest(const std::vector<Input>& x, const Shape& shape) {
+Axes<kMostOperands> nest(Inputs x, const Shape& shape) {
   Axes<kMostOperands> axes;
-  std::vector<Shape> strides(kMostOperands, Shape(shape.size(), 0));
+  int64_t strides[kMostOperands][kMostAxes] = {};
   for (size_t k = 0; k < x.size(); ++k) {
     int64_t step = 1;
-    for (size_t i = 1; i <= static_cast<size_t>(x[k].rank()); ++i) {
-      const int64_t n = x[k][x[k].rank() - static_cast<int>(i)];
-      strides[k][shape.size() - i] = n == 1 ? 0 : step;
+    for (int i = x[k].rank() - 1; i >= 0; --i) {
+      const int64_t n = x[k][i];
+      strides[k][shape.size() - static_cast<size_t>(x[k].rank() - i)] = n == 1 ? 0 : step;
       step *= n;
     }
   }
@@ -46,27 +55,33 @@ Axes<kMostOperands> nest(const std::vector<Input>& x, const Shape& shape) {
 
 // Runs the op `number` of the list.
 template <class T>
-py::object run_op(size_t number, const std::vector<Input>& x) {
+py::object run_op(size_t number, Inputs x) {
   const MapOp<T>& op = map_ops<T>()[number];
-  const Shape shape = op.broadcasts ? broadcast(x) : x[0].shape();
-  size_of(op.name, shape);
   const T* pointers[kMostOperands] = {};
   for (size_t k = 0; k < x.size(); ++k) pointers[k] = x[k].as<T>();
+  const bool alike = x.size() == 1 || same_shapes(x);
+  const Shape shape = alike ? x[0].shape() : broadcast(x);
   Output<T> y(op.name, shape);
-  run_into(y, [&, to = y.data()] { op.run(nest(x, shape), y.size(), pointers, to); });
+  run_into(y, [&, to = y.data()] {
+    Axes<kMostOperands> axes;
+    if (alike) {
+      axes.add(y.size(), {1, 1, 1});
+    } else {
+      axes = nest(x, shape);
+    }
+    op.run(axes, y.size(), pointers, to);
+  });
   return y.array();
 }
 
 template <class... Objects>
 py::object check_and_run(size_t number, const Objects&... objects) {
   const MapOp<float>& op = map_ops<float>()[number];
-  const py::object given[] = {objects...};
-  std::vector<Input> x;
-  x.reserve(sizeof...(objects));
-  for (size_t k = 0; k < sizeof...(objects); ++k) x.emplace_back(op.name, op.arguments[k], given[k]);
-  for (size_t k = 1; k < x.size(); ++k) {
-    check_same_dtype(x[0], x[k]);
-    if (!op.broadcasts) check_same_shape(x[0], x[k]);
+  size_t k = 0;
+  const Input x[] = {Input(op.name, op.arguments[k++], objects)...};
+  for (const Input& other : Inputs(x).subspan(1)) {
+    check_same_dtype(x[0], other);
+    if (!op.broadcasts) check_same_shape(x[0], other);
   }
   return by_dtype(x[0].is_double(), [&]<class T>(T) { return run_op<T>(number, x); });
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "axes.h"
+
 namespace nnlite {
 namespace {
 
@@ -36,6 +38,7 @@ std::ostream& operator<<(std::ostream& out, Shown shown) {
 }
 
 int64_t size_of(const char* op, const Shape& shape) {
+  check(shape.size() <= kMostAxes, op, ": arrays have at most ", kMostAxes, " dimensions, got ", shape.size());
   int64_t size = 1;
   bool empty = false;
   for (const int64_t n : shape) {

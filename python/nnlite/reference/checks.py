@@ -20,6 +20,7 @@ from nnlite.reference.signature import Spec
 Array = npt.NDArray[Any]
 Pair = int | tuple[int, int]
 
+MOST_AXES = 64
 LARGEST_SIZE = 2**60
 LARGEST_STEP = 2**31  # of strides, paddings, dilations and kernels: their products fit 64 bits
 
@@ -119,7 +120,8 @@ def check_shape(op: str, name: str, x: Array, expected: tuple[int, ...], of: str
 
 
 def check_size(op: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """``shape``, if an array of it can be counted in 64 bits."""
+    """``shape``, if an array of it can be counted in 64 bits and has no more dimensions than NumPy's."""
+    check(len(shape) <= MOST_AXES, f"{op}: arrays have at most {MOST_AXES} dimensions, got {len(shape)}")
     check(math.prod(n or 1 for n in shape) <= LARGEST_SIZE, f"{op}: size of an array of shape {shape} overflows")
     return shape
 
