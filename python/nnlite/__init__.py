@@ -15,7 +15,7 @@ from .tape import enable_grad, grad, is_grad_enabled, no_grad
 from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, kernels, plot, shapes
+    from . import cuda, data, kernels, metrics, plot, shapes
     from .captured_step import capture
     from .cuda import array
     from .model_summary import summary
@@ -56,6 +56,7 @@ __all__ = [
     "load_program",
     "load_run",
     "manual_seed",
+    "metrics",
     "nn",
     "no_grad",
     "numerical_gradient",
@@ -92,6 +93,7 @@ _ON_USE = {
     "kernels": "",
     "load_program": ".program",
     "load_run": ".runs",
+    "metrics": "",
     "plot": "",
     "record": ".recorder",
     "shapes": "",

@@ -72,6 +72,11 @@ class Run(Callback):
             self.manifest["files"]["checkpoint.safetensors"] = files.file_sha256(self.folder / "checkpoint.safetensors")
             self.manifest["generator_at_end"] = random.get_state()
             self._write_state(model, hashes(model))
+        elif status == "finished" or status.startswith("stopped"):  # a callback may have put an earlier epoch back
+            now = hashes(model)["weights_sha256"]
+            row = next((row for row in self._history if row["weights_sha256"] == now), None)
+            if row is not None and now != self.manifest["weights_sha256"]:
+                self._write_state(model, row)
         self._write_manifest()
         if status == "finished":
             png = picture(self._history)

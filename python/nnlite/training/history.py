@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import files, nn, optim
+
+if TYPE_CHECKING:
+    from .trainer import Trainer
 
 Row = dict[str, Any]
 
@@ -51,10 +54,29 @@ def hashes(model: nn.Module) -> Row:
 
 
 class Callback:
-    """Is told how a fit goes. Ctrl-C never interrupts it; an exception that it raises ends the fit."""
+    """Is told how a fit goes: a subclass defines what it wants to know. Ctrl-C never interrupts it; an exception that
+    it raises ends the fit.
+    """
 
-    def after_epoch(self, row: Row, model: nn.Module) -> None:
-        """An epoch is complete."""
+    def at_start(self, trainer: Trainer) -> None:
+        """The fit begins; of one that goes on, ``trainer.history`` has the epochs that are done."""
+
+    def after_step(self, epoch: int, step: int, loss: float | None, trainer: Trainer) -> None:
+        """A step of the optimizer is done, number ``step`` of ``epoch``, both from 1.
+
+        ``loss`` is that of its batches, before the step; ``None`` while it is on a device.
+        """
+
+    def after_epoch(self, row: Row, model: nn.Module) -> str | None:
+        """An epoch is complete. A text that is returned ends the fit, with the status ``stopped: <text>``."""
+        return None
 
     def at_end(self, status: str, model: nn.Module, optimizer: optim.Optimizer) -> None:
         """The fit is over: ``finished``, ``interrupted``, ``stopped: <why>`` or ``failed: <error> (<file>:<line>)``."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a fit that goes on needs: numbers, texts, arrays, lists and dicts."""
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what :meth:`state_dict` returned."""

@@ -1,30 +1,26 @@
-"""The training loop: batches, history, Ctrl-C and losses that are no numbers."""
+"""The training loop: arguments, and what is checked before the first step."""
 
 from __future__ import annotations
 
-import contextlib
-import copy
-import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from .. import arguments, arrays, nn, optim, random
 from ..arrays import Array
-from ..backend import device_module
-from ..nn.module import get_buffers, set_buffers
 from ..tape import no_grad
 from ..tensor import Tensor
 from . import checks
-from .history import Callback, History, Row, hashes
-from .interrupt import CtrlC
-from .progress import Bar, figures
+from .batches import ArrayBatches, Batches, LoaderBatches
+from .callbacks import Callbacks
+from .checkpoint import Checkpoints
+from .history import Callback, History
+from .loop import Loop
+from .step import Stepping
 
 Pair = tuple[Array, Array]
-_Snapshot = tuple[dict[str, Array], Any, Any]  # state of the model, of the optimizer, of the generator
-_ADVICE = "the model was put back to the end of the last good epoch; a smaller learning rate may help"
 
 
 class Trainer:
@@ -35,6 +31,12 @@ class Trainer:
         loss: maps outputs and targets to a mean loss, e.g. ``nn.CrossEntropyLoss()``.
         optimizer: updates the model's parameters (and the loss's, if it has any).
         progress: show progress on stderr: a bar per epoch on a terminal, a line per epoch elsewhere.
+        accumulate: batches per step of the optimizer; its gradient is that of the mean over all their samples.
+        clip_norm: the most that the norm of all gradients together may be, in each step.
+        clip_value: the most that an element of a gradient may be, in magnitude; applied before ``clip_norm``.
+        schedule: a learning rate schedule, or whatever has ``step()``. Where ``step`` wants a number, as of
+            ``ReduceLROnPlateau``, it gets the validation loss, or the loss without validation.
+        schedule_per: when it is called: after each ``"epoch"``, or after each ``"step"``.
     """
 
     def __init__(
@@ -44,25 +46,36 @@ class Trainer:
         optimizer: optim.Optimizer,
         *,
         progress: bool = True,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        schedule: Any = None,
+        schedule_per: str = "epoch",
     ) -> None:
         checks.check_parts(model, loss, optimizer)
         self.model = model
         self.loss = loss
         self.optimizer = optimizer
         self.progress = progress
+        self.stepping = Stepping(accumulate, clip_norm, clip_value, schedule, schedule_per)
         self.history = History()
 
     def fit(
         self,
-        x: Array,
-        t: Array,
+        x: Any,
+        t: Array | None = None,
         *,
-        validation: Pair | None = None,
+        validation: Any = None,
         epochs: int = 1,
         batch_size: int = 64,
         seed: int | None = None,
         drop_last: bool = False,
         out: str | os.PathLike[str] | None = None,
+        callbacks: Iterable[Callback] = (),
+        metrics: Mapping[str, Callable[[Array, Array], float]] | None = None,
+        steps_per_epoch: int | None = None,
+        checkpoint: str | os.PathLike[str] | Checkpoints | None = None,
+        resume: bool | str | os.PathLike[str] = False,
     ) -> History:
         """Train for ``epochs`` epochs; see docs/numerics.md, section 12, for the order of the batches.
 
@@ -74,15 +87,26 @@ class Trainer:
         ``KeyboardInterrupt``. The step that it interrupts leaves parameters, optimizer state, running statistics and
         generator as they were before it, and with ``out`` they are saved. ``trainer.history`` has the completed epochs.
 
+        With ``checkpoint`` all that a fit consists of is saved after each epoch. The same program with ``resume=True``
+        goes on from there, also after ``kill -9``, to the same bits as a fit that was never interrupted; where there is
+        no checkpoint yet, it begins.
+
         Args:
-            x: inputs ``(N, …)``, float32 or float64 like the model.
+            x: inputs ``(N, …)``, float32 or float64 like the model; or, without ``t``, a ``DataLoader`` or another
+                iterable of batches ``(x, t)``, which is iterated over once per epoch.
             t: targets ``(N,)`` integer classes, or whatever the loss takes.
-            validation: inputs and targets to evaluate after each epoch.
-            epochs: passes over the data, at least 1.
-            batch_size: samples per step; the last batch of an epoch may be smaller.
+            validation: inputs and targets ``(x, t)`` to evaluate after each epoch, or a loader of such batches.
+            epochs: passes over the data, at least 1; with ``resume`` those done before count.
+            batch_size: samples per step; the last batch of an epoch may be smaller. A loader has its own.
             seed: from 0 to 2^64 - 1.
             drop_last: leave a smaller last batch out: a batch normalisation refuses one of a single sample.
             out: a folder without a run in it; made if missing.
+            callbacks: who is told how it goes: :class:`EarlyStopping`, :class:`CSVLog`, subclasses of
+                :class:`Callback`.
+            metrics: name -> function of all validation outputs and targets, arrays, for ``history[i]["test_<name>"]``.
+            steps_per_epoch: how many batches of an iterator that goes on make an epoch.
+            checkpoint: a folder for checkpoints, or :class:`Checkpoints`.
+            resume: go on from the newest checkpoint there; a folder means ``checkpoint`` as well.
 
         Returns:
             The history: a list with one dictionary per epoch.
@@ -90,19 +114,52 @@ class Trainer:
         Raises:
             TypeError, ValueError: wrong arguments: found before the first step, with nothing changed. All labels, the
                 whole data and the sizes of all batches are looked at (the model is called on descriptions of batches).
-                Only a model that computes with NumPy itself or is on a device, or labels of a loss of one's own, may
-                be refused later. Then, as after any other error, everything is as after the last whole step (on a
-                device, where a kernel refused a value: as at the end of the last good epoch).
+                Only a model that computes with NumPy itself or is on a device, labels of a loss of one's own, or the
+                batches of a loader may be refused later. Then, as after any other error, everything is as after the
+                last whole step (on a device, where a kernel refused a value: as at the end of the last good epoch).
             FloatingPointError: the loss became infinite or NaN. Everything is put back to the end of the last good
                 epoch.
+            FileExistsError: the folder of checkpoints has some, and ``resume`` is not set.
         """
-        self.check(x, t, validation, epochs, batch_size, seed, drop_last)
-        if out is None:
-            return self.run(x, t, validation, epochs, batch_size, seed, Callback(), drop_last)
-        from ..runs.record import start_script
+        if not isinstance(resume, bool):
+            if checkpoint is not None:
+                raise ValueError("fit: resume names a folder, and so does checkpoint; write resume=True")
+            checkpoint, resume = resume, True
+        if resume and checkpoint is None:
+            raise ValueError("fit: resume needs the folder of the checkpoints; write resume='folder'")
+        if checkpoint is not None and not isinstance(checkpoint, Checkpoints):
+            checkpoint = Checkpoints(checkpoint)
+        if resume and out is not None:
+            raise ValueError("fit: a run folder cannot be gone on with; leave out or resume away")
+        told = Callbacks(callbacks)
+        for name, metric in (metrics or {}).items():
+            if not callable(metric):
+                raise TypeError(f"fit: metrics[{name!r}] must be a function of outputs and targets, got {metric!r:.80}")
+        self._check_settings(epochs, batch_size, seed, drop_last)
+        pair, loader = _validation(validation)
+        batches: Batches
+        if t is None and not arrays.is_array(x) and not isinstance(x, (Tensor, list)):
+            batches = self._loader(x, epochs, steps_per_epoch, checkpoint is not None)
+            checks.check_belongs(self.model, self.loss, self.optimizer)
+            if pair is not None:
+                checks.check_data("validation[0]", pair[0], "validation[1]", pair[1], self.loss)
+            if out is not None:
+                raise ValueError("fit: a run folder needs the data as arrays; leave out away, or write fit(x, t)")
+        else:
+            if steps_per_epoch is not None:
+                raise ValueError("fit: steps_per_epoch is for iterators; arrays have their number of batches")
+            self.check(x, t, pair, epochs, batch_size, seed, drop_last)
+            assert t is not None
+            batches = ArrayBatches(x, t, batch_size, drop_last)
+            if out is not None:
+                from ..runs.record import start_script
 
-        run = start_script(out, self, x, t, validation, epochs, batch_size, seed, drop_last)
-        return self.run(x, t, validation, epochs, batch_size, seed, run, drop_last)
+                if loader is not None:
+                    raise ValueError("fit: a run folder needs the data as arrays; write validation=(x, t)")
+                told.all.append(start_script(out, self, x, t, pair, epochs, batch_size, seed, drop_last))
+        self.history = History()
+        Loop(self, batches, pair or loader, epochs, seed, told, batch_size, metrics, checkpoint, resume).run()
+        return self.history
 
     def predict(self, x: Array, batch_size: int = 256) -> Array:
         """The model's outputs for ``x``, in evaluation mode and without gradients; its mode is as before afterwards.
@@ -118,8 +175,8 @@ class Trainer:
 
     def check(
         self,
-        x: Array,
-        t: Array,
+        x: Any,
+        t: Any,
         validation: Pair | None,
         epochs: int,
         batch_size: int,
@@ -127,21 +184,33 @@ class Trainer:
         drop_last: bool = False,
     ) -> None:
         """Refuse what :meth:`fit` cannot use, as far as it can be known before the first step."""
+        self._check_settings(epochs, batch_size, seed, drop_last)
+        checks.check_belongs(self.model, self.loss, self.optimizer)
+        checks.check_data("x", x, "t", t, self.loss)
+        if validation is not None:
+            checks.check_data("validation[0]", validation[0], "validation[1]", validation[1], self.loss)
+        if drop_last and len(x) < batch_size:
+            raise ValueError(f"fit: drop_last leaves no batch of {batch_size}, as x has {len(x)} samples")
+        self._check_fit(x, t, validation, batch_size, drop_last)
+
+    def _check_settings(self, epochs: int, batch_size: int, seed: int | None, drop_last: bool) -> None:
         if seed is not None:
             random.Generator(seed)
         for name, value in (("epochs", epochs), ("batch_size", batch_size)):
             arguments.size(f"fit: {name}", value)
         if not isinstance(drop_last, bool):
             raise TypeError(f"fit: drop_last must be a bool, got {drop_last!r}")
-        checks.check_belongs(self.model, self.loss, self.optimizer)
-        checks.check_data("x", x, "t", t, self.loss)
-        if validation is not None:
-            if not isinstance(validation, tuple | list) or len(validation) != 2:
-                raise TypeError("fit: validation must be a pair (x, t)")
-            checks.check_data("validation[0]", validation[0], "validation[1]", validation[1], self.loss)
-        if drop_last and len(x) < batch_size:
-            raise ValueError(f"fit: drop_last leaves no batch of {batch_size}, as x has {len(x)} samples")
-        self._check_fit(x, t, validation, batch_size, drop_last)
+
+    def _loader(self, x: Any, epochs: int, steps: int | None, checkpoint: bool) -> LoaderBatches:
+        batches = LoaderBatches("x", x, None if steps is None else arguments.size("fit: steps_per_epoch", steps))
+        if batches.goes_on and checkpoint:
+            raise ValueError("fit: an iterator cannot be gone on with; give a DataLoader to use checkpoints")
+        if batches.goes_on and steps is None and epochs > 1:
+            raise ValueError(
+                f"fit: x is an iterator, which is used up after one of {epochs} epochs; give a DataLoader, or "
+                "steps_per_epoch"
+            )
+        return batches
 
     def _check_fit(self, x: Array, t: Array, validation: Pair | None, batch_size: int, drop_last: bool) -> None:
         """Whether the model takes the data, in batches of these sizes, and knows their labels."""
@@ -176,171 +245,21 @@ class Trainer:
         drop_last: bool = False,
     ) -> History:
         """The loop of :meth:`fit`, with checked arguments; ``callback`` is told how it goes."""
-        model, optimizer = self.model, self.optimizer
-        was_training = model.training
         self.history = History()
-        first = next(model.parameters(), None)
-        on_device = first is not None and first.device != "cpu"
-        good = None
-        with CtrlC() as ctrl_c:
-            try:
-                if seed is not None:
-                    random.manual_seed(seed)
-                if first is not None and on_device:  # the data go where the model is, once
-                    x, t = arrays.put(x, first.data), arrays.put(t, first.data)
-                    if validation is not None:
-                        validation = arrays.put(validation[0], first.data), arrays.put(validation[1], first.data)
-                good = self._snapshot()
-                for epoch in range(1, epochs + 1):
-                    row = self._epoch(x, t, validation, epoch, epochs, batch_size, drop_last, ctrl_c)
-                    self.history.append(row)
-                    callback.after_epoch(row, model)
-                    good = self._snapshot()
-                callback.at_end("finished", model, optimizer)
-            except FloatingPointError as error:
-                self._restore(good)
-                advised = FloatingPointError(f"{error}; {_ADVICE}")
-                callback.at_end(f"stopped: {advised}", model, optimizer)
-                raise advised from None
-            except KeyboardInterrupt:
-                if on_device:
-                    self._settle_interrupted(x, good)
-                callback.at_end("interrupted", model, optimizer)
-                raise
-            except BaseException as error:
-                if on_device and isinstance(error, ValueError):  # found by a kernel some steps ago
-                    self._restore(good)
-                with contextlib.suppress(OSError):  # the error itself may be that of a full disk
-                    callback.at_end(checks.failure(error), model, optimizer)
-                raise
-            finally:
-                model.train(was_training)
-        model.eval()
+        batches = ArrayBatches(x, t, batch_size, drop_last)
+        Loop(self, batches, validation, epochs, seed, callback, batch_size).run()
         return self.history
 
-    def _epoch(
-        self,
-        x: Array,
-        t: Array,
-        validation: Pair | None,
-        epoch: int,
-        epochs: int,
-        batch_size: int,
-        drop_last: bool,
-        ctrl_c: CtrlC,
-    ) -> Row:
-        model = self.model
-        model.train()
-        order = random.permutation(len(x), stream=random.SHUFFLING, like=x)
-        sums = _Sums()
-        starts = range(0, len(x) - batch_size + 1 if drop_last else len(x), batch_size)
-        with Bar(f"epoch {epoch}/{epochs}", len(starts), self.progress) as bar:
-            for start in starts:
-                index = order[start : start + batch_size]
-                loss, correct = self._step(x, t, index, f"epoch {epoch}", start // batch_size + 1, ctrl_c)
-                sums.add(loss, correct, len(index))
-                bar.step(sums.figures())
-            sums.settle()
-            row: Row = {"epoch": epoch, "loss": sums.loss, "train_accuracy": sums.accuracy}
-            row["test_loss"], row["test_accuracy"] = (None, None)
-            if validation is not None:
-                row["test_loss"], row["test_accuracy"] = self._evaluate(*validation, batch_size, ctrl_c)
-            bar.end(figures(row["loss"], row["train_accuracy"], row["test_accuracy"]))
-        self._refuse_bad_weights(row)
-        row.update(hashes(model))
-        return row
 
-    def _step(
-        self, x: Array, t: Array, index: Array, where: str, step: int, ctrl_c: CtrlC
-    ) -> tuple[float | Array, int | Array | None]:
-        """One step; whatever is raised leaves everything as it was before.
-
-        On a device nothing waits: loss and count of right answers are the device's, a loss that is no number keeps the
-        optimizer from changing anything, and is raised when :class:`_Sums` asks for the numbers.
-        """
-        model, optimizer = self.model, self.optimizer
-        buffers = get_buffers(model)
-        generator = random.get_state()
-        try:
-            ctrl_c.open()
-            optimizer.zero_grad()
-            xs, ts = arrays.take(x, index), arrays.take(t, index)
-            y = model(xs)
-            loss = self.loss(y, ts)
-            value: float | Array
-            device = device_module(loss.data)
-            if device is not None:
-                value = loss.data
-                device._check_finite(value, where, step)
-            else:
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise FloatingPointError(f"the loss is {value} in {where}, step {step}")
-            loss.backward()
-            correct = self._right(y.data, ts)
-            ctrl_c.close()
-            optimizer.step()  # all or nothing
-        except BaseException:
-            ctrl_c.close()
-            set_buffers(buffers)
-            random.set_state(generator)
-            optimizer.zero_grad()
-            raise
-        return value, correct
-
-    def _refuse_bad_weights(self, row: Row) -> None:
-        """An epoch is good if its weights and its validation loss are finite."""
-        bad = [name for name, array in self.model.state_dict().items() if not np.isfinite(arrays.to_numpy(array)).all()]
-        if row["test_loss"] is not None and not math.isfinite(row["test_loss"]):
-            bad.append(f"the test loss ({row['test_loss']})")
-        if bad:
-            raise FloatingPointError(f"after epoch {row['epoch']} {bad[0]} is not finite")
-
-    def _evaluate(self, x: Array, t: Array, batch_size: int, ctrl_c: CtrlC) -> tuple[float | None, float | None]:
-        if not len(x):
-            return None, None
-        self.model.eval()
-        sums = _Sums()
-        with no_grad():
-            for start in range(0, len(x), batch_size):
-                xs, ts = x[start : start + batch_size], t[start : start + batch_size]
-                ctrl_c.open()
-                y = self.model(xs)
-                loss = self.loss(y, ts)
-                ctrl_c.close()
-                on_device = device_module(loss.data) is not None
-                sums.add(loss.data if on_device else loss.item(), self._right(y.data, ts), len(xs))
-        sums.settle()
-        return sums.loss, sums.accuracy
-
-    def _right(self, y: Array, t: Array) -> int | Array | None:
-        """Number of samples whose largest output is the class of the target; ``None`` if the targets are no classes."""
-        if y.ndim != 2:
-            return None
-        if t.ndim == 1 and t.dtype.kind in "iu":
-            return arrays.count_equal(arrays.argmax(y), t)
-        if t.shape == y.shape and isinstance(self.loss, nn.CrossEntropyLoss):
-            return arrays.count_equal(arrays.argmax(y), arrays.argmax(t))
-        return None
-
-    def _snapshot(self) -> _Snapshot:
-        state = {name: arrays.copy(array) for name, array in self.model.state_dict().items()}
-        return state, copy.deepcopy(self.optimizer.state_dict()), random.get_state()
-
-    def _settle_interrupted(self, x: Array, good: _Snapshot | None) -> None:
-        """Wait for the device; if a kernel found an error before the interruption, go back to the last good epoch."""
-        try:
-            arrays.synchronize(x)
-        except (FloatingPointError, ValueError):
-            self._restore(good)
-
-    def _restore(self, snapshot: _Snapshot | None) -> None:
-        if snapshot is None:  # nothing was changed yet
-            return
-        state, optimizer, generator = snapshot
-        self.model.load_state_dict(state)
-        self.optimizer.load_state_dict(optimizer)
-        random.set_state(generator)
+def _validation(validation: Any) -> tuple[Pair | None, LoaderBatches | None]:
+    """The validation data as a pair of arrays, or as batches."""
+    if validation is None:
+        return None, None
+    if isinstance(validation, (tuple, list)) and len(validation) == 2:
+        return (validation[0], validation[1]), None
+    if isinstance(validation, (tuple, list)) or arrays.is_array(validation) or not hasattr(validation, "__iter__"):
+        raise TypeError("fit: validation must be a pair (x, t), or a DataLoader")
+    return None, LoaderBatches("validation", validation, None)
 
 
 def predict(model: nn.Module, x: Array, batch_size: int = 256) -> Array:
@@ -364,39 +283,3 @@ def predict(model: nn.Module, x: Array, batch_size: int = 256) -> Array:
         for module, training in modes:
             module.training = training
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
-
-
-class _Sums:
-    """Loss and right answers of the batches so far. Those of a device are asked for at :meth:`settle`, which waits."""
-
-    def __init__(self) -> None:
-        self._total, self._right, self._done, self._classes = 0.0, 0, 0, True
-        self._waiting: list[tuple[Any, Any, int]] = []
-
-    def add(self, loss: float | Array, right: int | Array | None, count: int) -> None:
-        """One more batch of ``count`` samples."""
-        if not isinstance(loss, float):
-            self._waiting.append((loss, right, count))
-            return
-        self._done += count
-        self._total += loss * count
-        self._classes = self._classes and right is not None
-        self._right += int(right or 0)
-
-    def settle(self) -> None:
-        """Take the numbers that are still on the device."""
-        waiting, self._waiting = self._waiting, []
-        for loss, right, count in waiting:
-            self.add(float(loss.item()), None if right is None else right.item(), count)
-
-    @property
-    def loss(self) -> float:
-        return self._total / self._done
-
-    @property
-    def accuracy(self) -> float | None:
-        return self._right / self._done if self._classes else None
-
-    def figures(self) -> str:
-        """For the progress bar; empty while the numbers are on a device."""
-        return figures(self.loss, self.accuracy) if self._done else ""
