@@ -4,10 +4,23 @@ Each ``step()`` is one call of the backend for all parameters of a group that ha
 alone.
 """
 
-from . import lr_scheduler as lr_scheduler
-from . import swa_utils as swa_utils
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from .adam import Adam, AdamW
 from .optimizer import Optimizer
 from .sgd import SGD
 
+if TYPE_CHECKING:
+    from . import lr_scheduler as lr_scheduler
+    from . import swa_utils as swa_utils
+
 __all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """``optim.lr_scheduler`` and ``optim.swa_utils`` are imported on use."""
+    if name in ("lr_scheduler", "swa_utils"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
