@@ -258,7 +258,7 @@ class Bench:
 def checks(bench: Bench) -> None:
     """The tests that are run on the device."""
     where = "tests/test_sum.py" if bench.tiny else "tests"
-    command = [sys.executable, "-m", "pytest", "-v", "-rfE", "--tb=short", "-p", "no:cacheprovider", where]
+    command = [sys.executable, "-m", "pytest", "-n", "0", "-v", "-rfE", "--tb=short", "-p", "no:cacheprovider", where]
     command += ["-k", "cuda_sim" if bench.device == "cuda_sim" else "cuda and not cuda_sim and not cuda_ptx"]
     if importlib.util.find_spec("hypothesis") is None:
         command.append("--ignore=tests/test_properties.py")
