@@ -62,16 +62,19 @@ NUMPY = {
     "exp_backward": np.multiply,
     "log_forward": np.log,
     "log_backward": np.divide,
+    "round": np.rint,
 }
 LEAST_RATIOS = {"tanh_forward": 0.5, "exp_forward": 0.5, "log_forward": 0.5}
 
 
 def _elementwise(op, n, a, b):
     """The case of an elementwise op; NumPy's function is that of its name, PyTorch's too."""
-    if op.startswith("log"):
+    positive = op.startswith(("log", "sqrt", "divide"))
+    if positive:
         b = np.abs(b) + np.float32(0.1)
     count = len(inspect.signature(getattr(reference, op)).parameters)
-    arguments = (a, b) if count == 2 else (b if op.startswith("log") else a,)
+    mask = (a > 0).astype(np.float32)
+    arguments = ((b if positive else a,), (a, b), (mask, a, b))[count - 1]
     expression = NUMPY.get(op) or getattr(np, op, None)
     return Case(
         op,

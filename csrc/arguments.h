@@ -53,6 +53,12 @@ void check_step(const char* op, const char* name, const std::pair<int64_t, int64
 // A tuple of `rank` sizes, none negative.
 Shape shape_argument(const char* op, const char* name, py::handle value, int rank, const char* axes);
 
+// A tuple of ints of any sign.
+Shape integers(const char* op, const char* name, py::handle value);
+// An axis, or different axes, of an array of `ndim` dimensions, counted from 0.
+int axis_argument(const char* op, const char* name, py::handle value, int ndim);
+Shape axes_argument(const char* op, const char* name, py::handle value, int ndim);
+
 // float32 or float64, however it is named.
 bool is_double_dtype(const char* op, const py::object& value);
 

@@ -77,8 +77,8 @@ class Labels {
   Labels(const char* op, const char* name, py::handle value);
   int64_t size() const { return static_cast<int64_t>(labels_.size()); }
   const int64_t* data() const { return labels_.data(); }
-  // ValueError naming the first label outside 0 ... classes - 1.
-  void check_range(int64_t classes) const;
+  // ValueError naming the first one outside 0 ... n - 1, where there are n `of`.
+  void check_range(int64_t n, const char* of = "classes") const;
 
  private:
   const char* op_;

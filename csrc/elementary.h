@@ -159,6 +159,39 @@ NNLITE_HD static inline double exp_normal(double x) {
   return multiply_add<Fused>(scale, e.q, scale);
 }
 
+// exp(x) - 1, where 2^n is one factor up to x = 40 and 1 is nothing beside exp(x) from there on.
+template <bool Fused>
+NNLITE_HD static inline double expm1_within(double x) {
+  const Reduced e = reduce<Fused>(x);
+  const double scale = power_of_two(e.shifted);
+  return multiply_add<Fused>(scale, e.q, scale - 1.0);
+}
+
+// log(1 + x) = log(u) + c / u, u = 1 + x rounded, c what rounding lost.
+template <bool Fused>
+NNLITE_HD static inline double log1p_finite(double x, double u) {
+  const Logarithm l = reduce_log<Fused>(u);
+  const double c = (x < 1.0 ? x - (u - 1.0) : 1.0 - (u - x)) / u;
+  return l.k * kLn2High + (l.f - (l.s * l.g - (l.k * kLn2Low + c)));
+}
+
+// erf(a), 0 <= a: below 1 a + a P(a^2), above 1 - exp(-a^2) Q((a - 3) / (a + 3)).
+template <bool Fused>
+NNLITE_HD static inline double erf_positive(double a) {
+  a = a > 6.0 ? 6.0 : a;
+  const double z = a * a, t = (a - 3.0) / (a + 3.0);
+  const double p = polynomial<Fused>(z, z * z, 0x1.06eba8214db68p-3, -0x1.812746b0379c1p-2, 0x1.ce2f21a040f66p-4,
+                                     -0x1.b82ce31203772p-6, 0x1.565bccfa44156p-8, -0x1.c02db0665e53dp-11,
+                                     0x1.f9a2be4f731a1p-14, -0x1.f4ca838adb73bp-17, 0x1.b981d78881a5dp-20,
+                                     -0x1.5c131500d3f88p-23, 0x1.d76af6ca49787p-27, -0x1.ac9585a44fe29p-31);
+  const double q =
+      polynomial<Fused>(t, t * t, 0x1.6e9827d229d2dp-3, -0x1.4e102b9cf8512p-2, 0x1.f6ff20410599bp-3,
+                        -0x1.336ffbef08cbbp-3, 0x1.258b13b0139fep-4, -0x1.8fa58eb5bd68fp-6, 0x1.17c838fea5806p-8,
+                        0x1.73101ea8fe252p-11, -0x1.39085a31b18abp-11, 0x1.7b9fc8eb630e9p-15, 0x1.0cb1db32e0c9fp-14,
+                        -0x1.af2329d757293p-17, -0x1.0cb4611cc29f6p-17, 0x1.0f9a79cee3e31p-19, 0x1.57a5fe2b9b75ep-20);
+  return a < 1.0 ? multiply_add<Fused>(a, p, a) : 1.0 - exp_normal<Fused>(-z) * q;
+}
+
 // log x of the inputs for which y, the binary64 value rounded, is wrong in some build; else y.
 NNLITE_HD static inline float corrected_log(float x, float y) {
   y = x == 0x1.827a74p-7f ? -0x1.1c2b1ep+2f : y;
@@ -166,6 +199,18 @@ NNLITE_HD static inline float corrected_log(float x, float y) {
   y = x == 0x1.bacb4ap+25f ? 0x1.1e0696p+4f : y;
   y = x == 0x1.b121a6p+76f ? 0x1.a9a3f2p+5f : y;
   return x == 0x1.6351d8p+95f ? 0x1.08b512p+6f : y;
+}
+
+// The same for log(1 + x).
+NNLITE_HD static inline float corrected_log1p(float x, float y) {
+  y = x == 0x1.800006p-21f ? 0x1.7ffffep-21f : y;
+  y = x == 0x1.200036p-17f ? 0x1.1fffe6p-17f : y;
+  y = x == 0x1.fb035ap-2f ? 0x1.9bddc2p-2f : y;
+  y = x == 0x1.0f1fd6p+3f ? 0x1.1fcbcep+1f : y;
+  y = x == 0x1.b121a6p+76f ? 0x1.a9a3f2p+5f : y;
+  y = x == -0x1.7ffffap-21f ? -0x1.800002p-21f : y;
+  y = x == -0x1.1fffcap-17f ? -0x1.20001ap-17f : y;
+  return x == -0x1.1d9188p-9f ? -0x1.1de14ap-9f : y;
 }
 
 }  // namespace elementary
@@ -236,6 +281,42 @@ NNLITE_HD static inline float sigmoid(float x) {
   // for which binary64 is too short: the numerator moves the quotient a unit towards 1/2.
   const float y = static_cast<float>((x >= 0.0f ? 1.0 - 0x1p-53 : e * (1.0 + 0x1p-52)) / (1.0 + e));
   return x == -0x1.2082ep-3f ? 0x1.dbfeep-2f : y;
+}
+
+NNLITE_HD static inline double expm1(double x) {
+  using namespace elementary;
+  const double small = expm1_within<false>(x > 40.0 ? 40.0 : x < -60.0 ? -60.0 : x);
+  return x > 40.0 ? exp(x) : with_sign_of(x, magnitude(small));
+}
+
+NNLITE_HD static inline double log1p(double x) {
+  using namespace elementary;
+  const double u = 1.0 + x;
+  return with_sign_of(x, magnitude(special_log(u, log1p_finite<false>(x, u))));
+}
+
+// The error function.
+NNLITE_HD static inline double erf(double x) {
+  using namespace elementary;
+  return with_sign_of(x, erf_positive<false>(magnitude(x)));
+}
+
+NNLITE_HD static inline float expm1(float x) {
+  using namespace elementary;
+  const float y = static_cast<float>(expm1_within<true>(x > 100.0f ? 100.0f : x < -60.0f ? -60.0f : x));
+  return with_sign_of(x, magnitude(y));
+}
+
+NNLITE_HD static inline float log1p(float x) {
+  using namespace elementary;
+  const double u = 1.0 + x;
+  const float y = with_sign_of(x, magnitude(static_cast<float>(special_log(u, log1p_finite<true>(x, u)))));
+  return corrected_log1p(x, y);
+}
+
+NNLITE_HD static inline float erf(float x) {
+  using namespace elementary;
+  return with_sign_of(x, static_cast<float>(erf_positive<true>(magnitude(x))));
 }
 
 // Sine and cosine of 2 pi u, |u| < 2^49.

@@ -133,8 +133,8 @@ class Labels {
   Labels(const char* op, const char* name, py::handle value);
   int64_t size() const { return array_.size(); }
   const int64_t* data() const { return reinterpret_cast<const int64_t*>(array_.data); }
-  // A label outside 0 ... classes - 1 is an error at the next synchronisation.
-  void check_range(int64_t classes) const;
+  // One outside 0 ... n - 1, where there are n `of`, is an error at the next synchronisation.
+  void check_range(int64_t n, const char* of = "classes") const;
 
  private:
   const char* op_;

@@ -83,7 +83,7 @@ std::string name(int index);
 size_t l2_bytes(int index);
 
 // The fault record in device memory, and the number that stands in it for an argument of an op and what may be wrong
-// with it: `kind` is "label", "tap", "row" or "finite" (runtime/fault.cpp has the texts).
+// with it: `kind` is "tap", "finite", or what an index counts, "classes" say (runtime/fault.cpp has the texts).
 Fault* fault();
 int64_t fault_number(const char* op, const char* argument, const char* kind);
 // Raises what `found` says (a ValueError of Python), or returns if it says nothing.

@@ -41,11 +41,9 @@ __device__ S& shared_memory() {
 #endif
 }
 
-// a * b + c and the square root, rounded once.
+// a * b + c, rounded once.
 static __device__ __forceinline__ float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 static __device__ __forceinline__ double fused(double a, double b, double c) { return __fma_rn(a, b, c); }
-static __device__ __forceinline__ float square_root(float x) { return __fsqrt_rn(x); }
-static __device__ __forceinline__ double square_root(double x) { return __dsqrt_rn(x); }
 
 // 16 bytes, the widest load and store of a thread.
 template <class T>

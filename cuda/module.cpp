@@ -144,7 +144,7 @@ DeviceArray take(const py::object& x_object, const py::object& index_object) {
   const int64_t count = shape[0], row = count == 0 ? 0 : static_cast<int64_t>(x.bytes()) / count;
   shape[0] = index.size();
   DeviceArray y("take", x.type, shape, x.device());
-  const int64_t number = device::fault_number("take", "index", "row");
+  const int64_t number = device::fault_number("take", "index", "rows");
   run([&] { take_rows(x.data, count, row, index.data(), index.size(), number, y.data); });
   return y;
 }

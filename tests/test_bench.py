@@ -119,7 +119,7 @@ def test_a_wrong_result_is_the_exit_status(capsys: pytest.CaptureFixture[str]) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["gemm", "nosuchop"], "bench: nosuchop: no such op; there are adam_update, .*, transpose"),
+        (["gemm", "nosuchop"], "bench: nosuchop: no such op; there are abs_backward, .*, where"),
         (["gemm", "--backend", "cpu_nosuch"], "bench: --backend cpu_nosuch: this machine has cpu_baseline"),
         (["gemm", "--backend", "reference"], "bench: --backend reference: this machine has cpu_baseline"),
         (["relu", "--tiny", "--only", "nothing", "--against", ""], "bench: no case has 'nothing' in its label"),

@@ -110,7 +110,7 @@ def test_one_operation_is_one_instruction(
     file = ROOT / "cuda" / "ops" / "map.cu"
     letter = "f" if dtype == "f32" else "d"
     kernels = {n: b for n, b in entries(compiled(file).ptx).items() if f"{op}E{letter}" in n}
-    assert len(kernels) == 2  # in packs, and one by one
+    assert len(kernels) == 3  # in packs, one by one, and broadcast
     for body in kernels.values():
         arithmetic = re.findall(r"\b(?:add|sub|mul|fma|div|rcp)\.\w*\.?f\d\d", body)
         assert set(arithmetic) == {f"{instruction}.rn.{dtype}"}

@@ -1,4 +1,4 @@
-"""exp, log, tanh and sigmoid against mpmath: float32 correctly rounded, float64 within 2 ulp."""
+"""exp, log, tanh, sigmoid, expm1, log1p and erf against mpmath: float32 correctly rounded, float64 within 2 ulp."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ EXACT: dict[str, Callable[[Any], Any]] = {
     "log": mpmath.log,
     "tanh": mpmath.tanh,
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+    "expm1": mpmath.expm1,
+    "log1p": mpmath.log1p,
+    "erf": mpmath.erf,
 }
 FUNCTIONS = sorted(EXACT)
 
@@ -31,6 +34,18 @@ HARD = {
     "exp": [0x4288942B, 0xC16912CD],
     "log": [0x3C413D3A, 0x41178FEB, 0x4C5D65A5, 0x65D890D3, 0x6F31A8EC],
     "tanh": [],
+    "expm1": [],
+    "log1p": [
+        0x35400003,
+        0x3710001B,
+        0x3EFD81AD,
+        0x41078FEB,
+        0x65D890D3,
+        0xB53FFFFD,
+        0xB70FFFE5,
+        0xBB0EC8C4,
+    ],
+    "erf": [],
     "sigmoid": [
         0x34C00000,
         0x35600000,
@@ -91,7 +106,8 @@ def nearest32(value: Any) -> float:
 def exact(function: str, x: Array) -> list[Any]:
     with mpmath.workprec(300):
         numbers = [mpmath.mpf(float(value)) for value in x]
-        return [mpmath.nan if function == "log" and value < 0 else EXACT[function](value) for value in numbers]
+        least = {"log": 0, "log1p": -1}.get(function, -mpmath.inf)
+        return [mpmath.nan if value < least else EXACT[function](value) for value in numbers]
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -136,6 +152,9 @@ def test_backends_give_the_reference_bits(backend: ModuleType, function: str) ->
         ("log", [(0.0, -math.inf), (-0.0, -math.inf), (1.0, 0.0), (math.inf, math.inf)]),
         ("log", [(-1.0, math.nan), (-math.inf, math.nan), (-(2.0**-149), math.nan)]),
         ("tanh", [(0.0, 0.0), (-0.0, -0.0), (math.inf, 1.0), (-math.inf, -1.0), (30.0, 1.0), (-30.0, -1.0)]),
+        ("expm1", [(0.0, 0.0), (-0.0, -0.0), (math.inf, math.inf), (-math.inf, -1.0), (1e4, math.inf), (-1e4, -1.0)]),
+        ("log1p", [(0.0, 0.0), (-0.0, -0.0), (-1.0, -math.inf), (math.inf, math.inf), (-1.5, math.nan)]),
+        ("erf", [(0.0, 0.0), (-0.0, -0.0), (math.inf, 1.0), (-math.inf, -1.0), (7.0, 1.0), (-7.0, -1.0)]),
         ("sigmoid", [(0.0, 0.5), (-0.0, 0.5), (math.inf, 1.0), (-math.inf, 0.0), (1e4, 1.0), (-1e4, 0.0)]),
     ],
 )

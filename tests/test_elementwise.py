@@ -37,9 +37,15 @@ REFUSALS: list[Refusal] = [
     ),
     ("add", lambda: (full(2), full(2, dtype=float)), TypeError, r"a\.astype\(np\.float64\) or model\.float\(\)$"),
     ("add", lambda: (full(2, dtype=float), full(2)), TypeError, r"a\.astype\(np\.float32\) or model\.double\(\)$"),
-    ("add", lambda: (full(2, 3), full(3)), ValueError, r"^add: a has shape \(2, 3\) but b has shape \(3,\)$"),
-    ("multiply", lambda: (full(2), full(1)), ValueError, r"^multiply: a has shape \(2,\) but b has shape \(1,\)$"),
-    ("subtract", lambda: (full(2), full()), ValueError, r"^subtract: a has shape \(2,\) but b has shape \(\)$"),
+    ("add", lambda: (full(2, 3), full(2)), ValueError, r"^add: shapes \(2, 3\) and \(2,\) of b cannot be broadcast: "),
+    ("multiply", lambda: (full(2), full(3)), ValueError, r"^multiply: shapes \(2,\) and \(3,\) of b cannot be broad"),
+    (
+        "where",
+        lambda: (full(2, 1), full(3), full(4)),
+        ValueError,
+        r"^where: shapes \(2, 3\) and \(4,\) of b cannot be broadcast: counted from the last axis, sizes must be ",
+    ),
+    ("where", lambda: (full(2), full(2), full(2, dtype=float)), TypeError, r"^where: condition is float32 but b is"),
     (
         "relu_backward",
         lambda: (full(2), full(3)),
@@ -67,6 +73,29 @@ def test_op(backend: ModuleType, op: str, dtype: npt.DTypeLike) -> None:
     for i, shape in enumerate(SHAPES):
         for values in (numbers, specials):
             assert_op(backend, op, *(values(shape, dtype, i + 100 * j) for j in range(len(ELEMENTWISE[op]))))
+
+
+BROADCASTS: list[tuple[tuple[int, ...], ...]] = [
+    ((3, 4), (4,), (3, 1)),
+    ((4,), (3, 4), ()),
+    ((2, 1, 5), (3, 1), (1, 3, 5)),
+    ((), (2, 3), (2, 3)),
+    ((1, 1), (), (1,)),
+    ((2, 3, 1, 5, 1), (1, 4, 1, 6), (5, 6)),
+    ((0, 3), (3,), (1, 1)),
+    ((7, 1, 33), (7, 5, 1), (1,)),
+    ((300, 1), (1, 150), (300, 150)),
+]
+OPERATIONS = [op for op, names in ELEMENTWISE.items() if len(names) > 1 and not op.endswith("_backward")]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_broadcasting(backend: ModuleType, op: str, dtype: npt.DTypeLike) -> None:
+    for shapes in BROADCASTS:
+        operands = [specials(shape, dtype, i) for i, shape in enumerate(shapes[: len(ELEMENTWISE[op])])]
+        y = assert_op(backend, op, *operands)
+        assert y.shape == np.broadcast_shapes(*shapes[: len(operands)])
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -198,3 +199,35 @@ def test_a_row_has_the_same_bits_in_any_batch(backend: ModuleType, dtype: npt.DT
 def test_refusals(backend: ModuleType, op: str, args: object, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         getattr(backend, op)(*args())  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), [(False, False), (True, False), (False, True), (True, True)])
+def test_bmm(backend: ModuleType, transpose_a: bool, transpose_b: bool, dtype: npt.DTypeLike) -> None:
+    for count, m, n, k in [
+        (1, 1, 1, 1),
+        (3, 5, 7, 4),
+        (0, 2, 3, 4),
+        (2, 3, 0, 4),
+        (2, 3, 4, 0),
+        (5, 17, 33, 600),
+        (2, 1, 9, 8),
+    ]:
+        a = numbers((count, k, m) if transpose_a else (count, m, k), dtype)
+        b = numbers((count, n, k) if transpose_b else (count, k, n), dtype, 1)
+        y = assert_op(backend, "bmm", a, b, transpose_a=transpose_a, transpose_b=transpose_b)
+        for i in range(count):
+            assert_same_bits(y[i], backend.gemm(a[i], b[i], transpose_a, transpose_b))
+
+
+@pytest.mark.parametrize(
+    ("args", "error", "message"),
+    [
+        ((full(2, 3, 4), full(3, 4, 5)), ValueError, r"^bmm: a holds 2 matrices but b holds 3$"),
+        ((full(2, 3, 4), full(2, 5, 4)), ValueError, r"^bmm: op\(a\) has 4 columns but op\(b\) has 5 rows$"),
+        ((full(3, 4), full(2, 4, 5)), ValueError, r"^bmm: a must have 3 dimensions \(B, M, L\), got 2 with shape"),
+    ],
+)
+def test_bmm_refuses(backend: ModuleType, args: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        backend.bmm(*args)

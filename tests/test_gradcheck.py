@@ -98,7 +98,7 @@ OPS = {
     "multiply": (ops.multiply, f64(2, 3), f64(2, 3, seed=1)),
     "multiply by a number": (lambda x: 3 * x - 1, f64(2, 3)),
     "negative": (ops.negative, f64(2, 3)),
-    **{name: (getattr(ops, name), POSITIVE if name == "log" else f64(2, 3)) for name in FUNCTIONS},
+    **{name: (getattr(ops, name), POSITIVE if name in ("log", "log1p", "sqrt") else f64(2, 3)) for name in FUNCTIONS},
     "sum": (ops.sum, f64(2, 3)),
     "reshape": (lambda x: ops.reshape(x, (3, 2)), f64(2, 3)),
     "flatten": (lambda x: ops.flatten(x, 1), f64(2, 3, 2)),

@@ -75,9 +75,8 @@ def test_weights_depend_on_the_seed_alone() -> None:
         (["Conv2d"], r"layers\[0\] must be an object, got 'Conv2d'"),
         (
             [{"layer": "GELU", "approximate": "erf"}],
-            r"layers\[0\] \(GELU\): GELU: approximate must be 'tanh', got 'erf'",
+            r"layers\[0\] \(GELU\): GELU: approximate must be 'none' or 'tanh', got 'erf'",
         ),
-        ([{"layer": "GELU"}], r"layers\[0\] \(GELU\): GELU: approximate must be 'tanh', got 'none'"),
         ([{"layer": "ReLU"}, {"layer": "GELU", "approximate": "x" * 99}], r"layers\[1\]\.approximate must be a number"),
         ([{}], r"layers\[0\]\.layer must be one of .*AdaptiveAvgPool2d, .*, got None"),
         ([{"layer": "os.system"}], r"layers\[0\]\.layer must be one of .*, got 'os\.system'"),
@@ -147,16 +146,16 @@ def test_build_optimizer() -> None:
     sgd = models.build_optimizer(
         models.check_optimizer({"name": "SGD", "lr": 0.5, "momentum": 0.25, "nesterov": True}), model
     )
-    assert repr(sgd) == "SGD(lr=0.5, momentum=0.25, weight_decay=0.0, nesterov=True)"
+    assert repr(sgd) == "SGD(lr=0.5, momentum=0.25, dampening=0.0, weight_decay=0.0, nesterov=True, maximize=False)"
     adam = models.build_optimizer(models.check_optimizer({"name": "AdamW", "lr": 1, "betas": [0.9, 0.99]}), model)
-    assert repr(adam) == "AdamW(lr=1, betas=(0.9, 0.99), eps=1e-08, weight_decay=0.01)"
+    assert repr(adam) == "AdamW(lr=1, betas=(0.9, 0.99), eps=1e-08, weight_decay=0.01, amsgrad=False, maximize=False)"
 
 
 @pytest.mark.parametrize(
     ("optimizer", "message"),
     [
         (None, "optimizer must be an object, got None"),
-        ({"name": "Optimizer", "lr": 1}, r"optimizer\.name must be one of SGD, Adam, AdamW, got 'Optimizer'"),
+        ({"name": "Optimizer", "lr": 1}, r"optimizer\.name must be one of .*SGD, .*Adam, AdamW, .*, got 'Optimizer'"),
         ({"name": "SGD", "lr": -1.0}, r"optimizer: SGD: lr must be a finite number of at least 0, got -1\.0"),
         ({"name": "SGD", "lr": float("inf")}, "lr must be a number, a flag or a pair, got inf"),
         ({"name": "SGD", "lr": 10**400}, "lr must be at most 1048576, got a number of more than 77 digits"),

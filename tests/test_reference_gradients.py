@@ -39,7 +39,9 @@ def distinct(*shape: int) -> Array:
 
 
 def elementwise(name: str, takes: str) -> Case:
-    x = {"log": positive, "relu": distinct}.get(name, normal)(4, 5)
+    x = {"log": positive, "log1p": positive, "sqrt": positive, "relu": distinct, "abs": distinct}.get(name, normal)(
+        4, 5
+    )
     return Case(
         getattr(ref, f"{name}_forward"),
         lambda dy, y, x: (getattr(ref, f"{name}_backward")(dy, y if takes == "y" else x),),
@@ -142,6 +144,7 @@ def dropout(p: float) -> Case:
     )
 
 
+PLACES = np.array([4, 0, 0, 2])
 CASES = {
     **{name: elementwise(name, takes) for name, takes in FUNCTIONS.items()},
     "relu from its input": elementwise("relu", "x"),
@@ -158,6 +161,16 @@ CASES = {
         (normal(3, 4), normal(4, 5, seed=1)),
     ),
     "sum": Case(ref.sum_forward, lambda dy, y, x: (ref.sum_backward(dy, x.shape),), (normal(3, 5),)),
+    "index_select": Case(
+        lambda x: ref.index_select(x, PLACES, 1),
+        lambda dy, y, x: (ref.index_select_backward(dy, PLACES, x.shape, 1),),
+        (normal(3, 5),),
+    ),
+    "gather": Case(
+        lambda x: ref.gather(x, PLACES[None], 1),
+        lambda dy, y, x: (ref.gather_backward(dy, PLACES[None], x.shape, 1),),
+        (normal(1, 5),),
+    ),
     "dropout": dropout(0.3),
     "linear": linear(),
     "conv2d": conv2d((2, 2, 4, 5), (3, 2, 3, 2)),

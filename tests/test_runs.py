@@ -43,7 +43,7 @@ SMALL = models.check_layers(
 
 
 @pytest.fixture(scope="module")
-def few() -> data.Dataset:
+def few() -> data.TrainTest:
     """The first digits."""
     digits = data.load("digits")
     return digits._replace(
@@ -52,7 +52,7 @@ def few() -> data.Dataset:
 
 
 @pytest.fixture(autouse=True)
-def only_few(few: data.Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+def only_few(few: data.TrainTest, monkeypatch: pytest.MonkeyPatch) -> None:
     """``nnlite train`` runs on a small network and a few digits."""
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: few)
     monkeypatch.setattr(models, "digits", lambda: copy.deepcopy(SMALL))
@@ -69,7 +69,7 @@ def manifest_of(folder: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory, few: data.Dataset) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, few: data.TrainTest) -> Path:
     """A run that no test changes."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(data, "load", lambda name, data_dir=None: few)
@@ -94,7 +94,7 @@ def edited(finished: Path, folder: Path, edit: Edit) -> Path:
     return folder
 
 
-def test_folder_says_everything(finished: Path, few: data.Dataset) -> None:
+def test_folder_says_everything(finished: Path, few: data.TrainTest) -> None:
     manifest = manifest_of(finished)
     assert manifest["kind"] == "train"
     assert manifest["status"] == "finished"
@@ -372,7 +372,7 @@ def test_files_that_are_no_files(finished: Path, tmp_path: Path) -> None:
         runs.verify(other)
 
 
-def test_from_a_folder_to_predictions(finished: Path, few: data.Dataset, tmp_path: Path) -> None:
+def test_from_a_folder_to_predictions(finished: Path, few: data.TrainTest, tmp_path: Path) -> None:
     run = nl.load_run(finished)
     y = run.predict(few.x_test)
     assert y.shape == (30, 10)
@@ -430,7 +430,7 @@ def test_failed_runs_say_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_replay_without_the_data(
     finished: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def missing(name: str, data_dir: object = None) -> data.Dataset:
+    def missing(name: str, data_dir: object = None) -> data.TrainTest:
         raise data.DataError(f"{name}: put the files into {data_dir}")
 
     monkeypatch.setattr(data, "load", missing)
@@ -546,7 +546,11 @@ def test_kill_at_any_moment_leaves_whole_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_bad_loss_ends_train_with_a_sentence(
-    value: float, tmp_path: Path, few: data.Dataset, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    value: float,
+    tmp_path: Path,
+    few: data.TrainTest,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     bad = few._replace(x_train=np.full_like(few.x_train, value))
     monkeypatch.setattr(data, "load", lambda name, data_dir=None: bad)

@@ -223,7 +223,7 @@ def peer(name: str) -> Callable[[Any], Any]:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions(name: str, dtype: Any) -> None:
     x = numbers(1000, dtype, 1) * dtype(3)
-    x = abs(x) if name == "log" else x
+    x = abs(x) if name in ("log", "log1p", "sqrt") else x
     dy = numbers(1000, dtype, 2)
     tx = tensor(x)
     ty = peer(name)(tx)

@@ -26,10 +26,16 @@ SWEEP_DIRECT(exp)
 SWEEP_DIRECT(log)
 SWEEP_DIRECT(tanh)
 SWEEP_DIRECT(sigmoid)
+SWEEP_DIRECT(expm1)
+SWEEP_DIRECT(log1p)
+SWEEP_DIRECT(erf)
 
 extern "C" void exp_vector(const float* x, float* y, int n) { nnlite::exp_above(x, 0.0f, y, n); }
 
 SWEEP_ROUNDED(exp)
+SWEEP_ROUNDED(expm1)
+SWEEP_ROUNDED(log1p)
+SWEEP_ROUNDED(erf)
 SWEEP_ROUNDED(log)
 SWEEP_ROUNDED(tanh)
 

@@ -1,6 +1,6 @@
 """Show that the float32 elementary functions are correctly rounded: every one of the 2**32 inputs, on every build.
 
-    python bench/sweep/sweep.py [--functions exp log tanh sigmoid] [--jobs 2] [--first 0] [--last ffffffff]
+    python bench/sweep/sweep.py [--functions exp log …] [--jobs 2] [--first 0] [--last ffffffff]
 
 Builds `csrc/elementary.h` for plain x86-64, AVX2 and AVX-512 (those that this CPU runs) and compares each with long
 double (`sweep_elementary.cpp`). What lies too near a rounding boundary for that is decided here with mpmath.
@@ -30,7 +30,10 @@ BUILDS = {
     "avx2": ["-mavx2", "-mfma"],
     "avx512": ["-mavx2", "-mfma", "-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mprefer-vector-width=512"],
 }
-EXACT = {"exp": mpmath.exp, "log": mpmath.log, "tanh": mpmath.tanh, "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x))}
+EXACT = {
+    **{name: getattr(mpmath, name) for name in ("exp", "log", "tanh", "expm1", "log1p", "erf")},
+    "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
+}
 
 
 def decide(function: str, bits: int) -> int:

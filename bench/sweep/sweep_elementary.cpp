@@ -47,6 +47,10 @@ const Function kFunctions[] = {
     {"log", [](float x) { return x < 0 ? -1 : static_cast<long double>(x); },
      [](long double x) { return std::log(x); }},
     {"tanh", [](float x) { return between(x, -20, 20); }, [](long double x) { return std::tanh(x); }},
+    {"expm1", [](float x) { return between(x, -80, 100); }, [](long double x) { return std::expm1(x); }},
+    {"log1p", [](float x) { return x < -1 ? -2 : static_cast<long double>(x); },
+     [](long double x) { return std::log1p(x); }},
+    {"erf", [](float x) { return between(x, -8, 8); }, [](long double x) { return std::erf(x); }},
     {"sigmoid", [](float x) { return between(x, -110, 110); }, exact_sigmoid},
 };
 

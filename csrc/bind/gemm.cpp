@@ -1,6 +1,7 @@
 #include "ops/gemm.h"
 
 #include "array.h"
+#include "ops/bmm.h"
 
 namespace nnlite {
 namespace gemm_bindings {
@@ -23,6 +24,23 @@ Array gemm_op(const py::object& a_object, const py::object& b_object, const py::
   const int64_t k = a[transpose_a ? 0 : 1];
   check(k == b[transpose_b ? 1 : 0], "gemm: op(a) has ", k, " columns but op(b) has ", b[transpose_b ? 1 : 0], " rows");
   return multiply({a[transpose_a ? 1 : 0], b[transpose_b ? 0 : 1], k, transpose_a, transpose_b}, a, b, nullptr);
+}
+
+Array bmm_op(const py::object& a_object, const py::object& b_object, const py::object& transpose_a_object,
+             const py::object& transpose_b_object) {
+  const bool transpose_a = flag("bmm", "transpose_a", transpose_a_object);
+  const bool transpose_b = flag("bmm", "transpose_b", transpose_b_object);
+  const Input a("bmm", "a", a_object, 3, "(B, M, L)"), b("bmm", "b", b_object, 3, "(B, L, N)");
+  check_same_dtype(a, b);
+  check(a[0] == b[0], "bmm: a holds ", a[0], " matrices but b holds ", b[0]);
+  const int64_t k = a[transpose_a ? 1 : 2], right = b[transpose_b ? 2 : 1];
+  check(k == right, "bmm: op(a) has ", k, " columns but op(b) has ", right, " rows");
+  const GemmSize size{a[transpose_a ? 2 : 1], b[transpose_b ? 1 : 2], k, transpose_a, transpose_b};
+  return by_dtype(a.is_double(), [&]<class T>(T) {
+    Output<T> c("bmm", {a[0], size.m, size.n});
+    run_into(c, [&, to = c.data()] { bmm(a[0], size, a.as<T>(), b.as<T>(), to); });
+    return c.array();
+  });
 }
 
 Array linear_forward(const py::object& x_object, const py::object& weight_object, const py::object& bias_object) {
@@ -68,6 +86,7 @@ Array linear_backward_bias(const py::object& dy_object) {
 void bind_gemm(py::module_& m) {
   using namespace gemm_bindings;
   m.def("gemm", gemm_op, py::arg("a"), py::arg("b"), py::arg("transpose_a") = false, py::arg("transpose_b") = false);
+  m.def("bmm", bmm_op, py::arg("a"), py::arg("b"), py::arg("transpose_a") = false, py::arg("transpose_b") = false);
   m.def("linear_forward", linear_forward, py::arg("x"), py::arg("weight"), py::arg("bias") = py::none());
   m.def("linear_backward_data", linear_backward_data, py::arg("dy"), py::arg("weight"));
   m.def("linear_backward_weights", linear_backward_weights, py::arg("dy"), py::arg("x"));

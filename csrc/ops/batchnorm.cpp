@@ -64,7 +64,7 @@ void statistics(BatchnormSize size, const T* x, T* mean, T* var) {
 
 template <class T>
 T reciprocal_root(T var, T eps) {
-  return 1 / static_cast<T>(sizeof(T) == 4 ? __builtin_sqrtf(var + eps) : __builtin_sqrt(var + eps));
+  return 1 / square_root(var + eps);
 }
 
 // y[i] = f(c)(i) for all elements i, c their channel: f takes what depends on the channel out of arrays.

@@ -4,6 +4,7 @@
 #include <bit>
 #include <numeric>
 
+#include "arith.h"
 #include "elementary.h"
 #include "parallel.h"
 #include "workspace.h"
@@ -38,7 +39,7 @@ void normal(Draw draw, int64_t n, double mean, double std, T* y) {
     double radius[kPairs], sine[kPairs], cosine[kPairs];
     const int64_t pairs = (count + 1) / 2;
     for (int64_t i = 0; i < pairs; ++i) radius[i] = 1.0 - unit(bits64(words, 2 * i));
-    for (int64_t i = 0; i < pairs; ++i) radius[i] = __builtin_sqrt(-2.0 * log(radius[i]));
+    for (int64_t i = 0; i < pairs; ++i) radius[i] = square_root(-2.0 * log(radius[i]));
     for (int64_t i = 0; i < pairs; ++i) sincos2pi(unit(bits64(words, 2 * i + 1)), sine[i], cosine[i]);
     for (int64_t i = 0; i < count; ++i) {
       const double z = radius[i / 2] * (i % 2 ? sine[i / 2] : cosine[i / 2]);

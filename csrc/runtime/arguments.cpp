@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "axes.h"
+
 namespace nnlite {
 namespace {
 
@@ -36,6 +38,7 @@ std::ostream& operator<<(std::ostream& out, Shown shown) {
 }
 
 int64_t size_of(const char* op, const Shape& shape) {
+  check(shape.size() <= kMostAxes, op, ": arrays have at most ", kMostAxes, " dimensions, got ", shape.size());
   int64_t size = 1;
   bool empty = false;
   for (const int64_t n : shape) {
@@ -112,18 +115,40 @@ std::pair<int64_t, int64_t> pair(const char* op, const char* name, py::handle va
   return result;
 }
 
-Shape shape_argument(const char* op, const char* name, py::handle value, int rank, const char* axes) {
+Shape integers(const char* op, const char* name, py::handle value) {
   if (!py::isinstance<py::tuple>(value) && !py::isinstance<py::list>(value)) {
     throw py::type_error(std::string(op) + ": " + name + " must be a tuple of ints, got " +
                          std::string(py::repr(value)));
   }
-  Shape shape;
+  Shape numbers;
   for (const py::handle item : py::tuple(py::reinterpret_borrow<py::object>(value))) {
     if (!is_index(item))
       throw py::type_error(std::string(op) + ": " + name + " must be a tuple of ints, got " +
                            std::string(py::repr(value)));
-    shape.push_back(to_int64(op, name, item));
+    numbers.push_back(to_int64(op, name, item));
   }
+  return numbers;
+}
+
+int axis_argument(const char* op, const char* name, py::handle value, int ndim) {
+  const int64_t axis = integer(op, name, value, 0);
+  check(axis < ndim, op, ": ", name, " is ", axis, " but there are ", ndim, " axes");
+  return static_cast<int>(axis);
+}
+
+Shape axes_argument(const char* op, const char* name, py::handle value, int ndim) {
+  const Shape axes = shape_argument(op, name, value, -1, "");
+  for (const int64_t axis : axes)
+    check(axis < ndim, op, ": ", name, " holds ", show(axes), " but there are ", ndim, " axes");
+  Shape sorted = axes;
+  std::sort(sorted.begin(), sorted.end());
+  check(std::adjacent_find(sorted.begin(), sorted.end()) == sorted.end(), op, ": ", name,
+        " must not name an axis twice, got ", show(axes));
+  return axes;
+}
+
+Shape shape_argument(const char* op, const char* name, py::handle value, int rank, const char* axes) {
+  const Shape shape = integers(op, name, value);
   check(rank < 0 || static_cast<int>(shape.size()) == rank, op, ": ", name, " must have ", rank, " sizes ", axes,
         ", got ", show(shape));
   for (const int64_t n : shape) check(n >= 0, op, ": ", name, " must not hold a negative size, got ", show(shape));

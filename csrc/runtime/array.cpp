@@ -99,12 +99,11 @@ Labels::Labels(const char* op, const char* name, py::handle value)
   labels_.assign(begin, begin + wide.size());
 }
 
-void Labels::check_range(int64_t classes) const {
+void Labels::check_range(int64_t n, const char* of) const {
   for (int64_t i = 0; i < size(); ++i) {
-    if (labels_[i] >= 0 && labels_[i] < classes) continue;
+    if (labels_[i] >= 0 && labels_[i] < n) continue;
     const std::string shown = py::str(given_[py::int_(i)]);  // as given: an unsigned label may be above 2^63
-    check(false, op_, ": ", name_, "[", i, "] is ", shown, " but there are ", classes, " classes (0 to ", classes - 1,
-          ")");
+    check(false, op_, ": ", name_, "[", i, "] is ", shown, " but there are ", n, " ", of, " (0 to ", n - 1, ")");
   }
 }
 

@@ -1,6 +1,6 @@
 // The product is gemm_core.h's, with operands that lie in memory as matrices. A column sum is 32 lanes of rows and a
 // tree over them: a warp takes a row of 32 columns, 32 warps are the lanes.
-#include "ops/gemm.h"
+#include "ops/bmm.h"
 
 #include "gemm_core.h"
 
@@ -70,10 +70,20 @@ void sums_of_columns(const T* x, int64_t rows, int64_t columns, T* y) {
   sums_of_columns(static_cast<const T*>(sums.get()), chunks, columns, y);
 }
 
+template <class T>
+void products(int64_t count, GemmSize s, const T* a, const T* b, T* c) {
+  for (int64_t i = 0; i < count; ++i) gemm_any<T>(s, a + i * s.m * s.k, b + i * s.k * s.n, nullptr, c + i * s.m * s.n);
+}
+
 }  // namespace
 
 void gemm(GemmSize s, const float* a, const float* b, const float* bias, float* c) { gemm_any(s, a, b, bias, c); }
 void gemm(GemmSize s, const double* a, const double* b, const double* bias, double* c) { gemm_any(s, a, b, bias, c); }
+
+void bmm(int64_t count, GemmSize size, const float* a, const float* b, float* c) { products(count, size, a, b, c); }
+void bmm(int64_t count, GemmSize size, const double* a, const double* b, double* c) {
+  products(count, size, a, b, c);
+}
 
 void column_sums(const float* x, int64_t rows, int64_t columns, float* y) { sums_of_columns(x, rows, columns, y); }
 void column_sums(const double* x, int64_t rows, int64_t columns, double* y) { sums_of_columns(x, rows, columns, y); }

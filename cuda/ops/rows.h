@@ -6,7 +6,7 @@
 
 namespace nnlite {
 
-// y[i] = x[index[i]], rows of `row` bytes of an array of `count` rows. A wrong index is a fault of kind "row", and its
+// y[i] = x[index[i]], rows of `row` bytes of an array of `count` rows. A wrong index is a fault of kind "rows", and its
 // row in y is zero.
 void take_rows(const void* x, int64_t count, int64_t row, const int64_t* index, int64_t n, int64_t fault_number,
                void* y);

@@ -127,12 +127,12 @@ Labels::Labels(const char* op, const char* name, py::handle value)
   array_ = wide;
 }
 
-void Labels::check_range(int64_t classes) const {
-  const int64_t number = device::fault_number(op_, name_, "label");
+void Labels::check_range(int64_t n, const char* of) const {
+  const int64_t number = device::fault_number(op_, name_, of);
   run([&] {
-    check_labels(data(), size(), classes, number);
+    check_labels(data(), size(), n, number);
     // Without classes every label is wrong, and the op may be refused before anybody waits for the device.
-    if (classes == 0) device::synchronize();
+    if (n == 0) device::synchronize();
   });
 }
 

@@ -35,17 +35,13 @@ void raise_fault(const Fault& found) {
   const Text& text = texts.at(static_cast<size_t>(found.what) - 1);
   const std::string value = std::to_string(found.value), limit = std::to_string(found.limit);
   const std::string range = std::string("(0 to ").append(std::to_string(found.limit - 1)).append(")");
-  if (text.kind == "label") {
-    throw FoundByKernel(text.op + ": " + text.argument + "[" + std::to_string(found.index) + "] is " + value +
-                        " but there are " + limit + " classes " + range);
-  }
   if (text.kind == "tap") {
     throw FoundByKernel(text.op + ": " + text.argument + " holds [" + value + "] but a window has " + limit + " taps " +
                         range);
   }
-  if (text.kind == "row") {
+  if (text.kind != "finite") {
     throw FoundByKernel(text.op + ": " + text.argument + "[" + std::to_string(found.index) + "] is " + value +
-                        " but there are " + limit + " rows " + range);
+                        " but there are " + limit + " " + text.kind + " " + range);
   }
   double number;
   std::memcpy(&number, &found.value, sizeof number);

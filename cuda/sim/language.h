@@ -127,5 +127,3 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return static_cast<unsigned>(uint64_t{a} * b >> 32); }
 inline float __fmaf_rn(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 inline double __fma_rn(double a, double b, double c) { return __builtin_fma(a, b, c); }
-inline float __fsqrt_rn(float x) { return __builtin_sqrtf(x); }
-inline double __dsqrt_rn(double x) { return __builtin_sqrt(x); }

@@ -11,7 +11,7 @@ from .files import load, load_checkpoint, save, save_checkpoint
 from .function import function
 from .gradcheck import gradcheck, numerical_gradient
 from .random import manual_seed
-from .tape import no_grad
+from .tape import enable_grad, grad, is_grad_enabled, no_grad
 from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
@@ -42,11 +42,14 @@ __all__ = [
     "capture",
     "cuda",
     "data",
+    "enable_grad",
     "function",
     "get_backend",
     "get_num_threads",
+    "grad",
     "gradcheck",
     "init",
+    "is_grad_enabled",
     "kernels",
     "load",
     "load_checkpoint",
@@ -72,6 +75,14 @@ __all__ = [
 
 # Imported on use: what a training loop may not need, and the module that has it (`""`: it is a module).
 _ON_USE = {
+    **dict.fromkeys(
+        [
+            *("arange", "bernoulli", "empty", "empty_like", "eye", "from_numpy", "full", "full_like", "linspace"),
+            *("multinomial", "ones", "ones_like", "rand", "rand_like", "randint", "randn", "randn_like", "randperm"),
+            *("zeros", "zeros_like"),
+        ],
+        ".creation",
+    ),
     "Program": ".program",
     "Trainer": ".training",
     "array": ".cuda",
@@ -93,6 +104,8 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     if name not in _ON_USE:
+        if name in ops.__dict__ and not name.startswith("_") and callable(ops.__dict__[name]):
+            return ops.__dict__[name]  # nl.where, nl.cat, nl.matmul: ops by the names that PyTorch has at its top
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     module = importlib.import_module(_ON_USE[name] or f".{name}", __name__)
     return getattr(module, name) if _ON_USE[name] else module

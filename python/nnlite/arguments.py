@@ -79,6 +79,6 @@ def flag(what: str, value: Any) -> bool:
 
 def reduction(layer: str, reduction: str) -> str:
     """``reduction`` if it is one that losses provide."""
-    if reduction != "mean":
-        raise ValueError(f"{layer}: reduction must be 'mean', the only one provided, got {reduction!r}")
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{layer}: reduction must be 'mean', 'sum' or 'none', got {reduction!r}")
     return reduction

@@ -1,4 +1,4 @@
-"""Initialisers: new arrays drawn from stream 0 of the specified generator, one draw each.
+"""Initialisers: new arrays, drawn from stream 0 of the specified generator, one draw each.
 
 ``fan_in`` is the number of inputs of one output: ``weight.size / weight.shape[0]``; ``fan_out`` is ``weight.size /
 weight.shape[1]``.
@@ -9,8 +9,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from . import random
 from .arrays import Array
+from .backend import ops
 from .rounding import require_nearest
 
 
@@ -32,6 +35,12 @@ def normal(shape: tuple[int, ...], mean: float = 0.0, std: float = 1.0, dtype: A
     """Normal of the given mean and standard deviation."""
     require_nearest("init")
     return random.normal(shape, mean, std, dtype, random.INITIALISATION)
+
+
+def constant(shape: tuple[int, ...], value: float, dtype: Any = "float32") -> Array:
+    """One number everywhere; no draw."""
+    filled: Array = ops().expand(np.asarray(value, dtype), shape)
+    return filled
 
 
 def fan_in_uniform(shape: tuple[int, ...], fan_in: int, dtype: Any = "float32") -> Array:

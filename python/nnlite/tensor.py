@@ -13,7 +13,9 @@ import numpy as np
 from . import arrays, observe, recording, tape
 from .arrays import Array
 from .backend import ops
-from .tape import Node, Pullback
+from .tape import Handle, Hook, Node, Pullback
+
+Number = float
 
 
 class Tensor:
@@ -123,6 +125,55 @@ class Tensor:
             raise ValueError(f"backward: gradient has shape {dy.shape} but the tensor has shape {self.shape}")
         return dy
 
+    def register_hook(self, hook: Hook) -> Handle:
+        """Call ``hook(gradient)`` when the gradient of this tensor is there; what it returns, if anything, replaces it.
+
+        Of a leaf each contribution passes the hook.
+
+        Returns:
+            a handle; ``handle.remove()`` takes the hook away.
+        """
+        if not self.requires_grad:
+            raise RuntimeError("register_hook: this tensor does not require gradients")
+        return Handle(self if self._node is None else self._node, hook)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Whether ``backward()`` leaves a gradient here; of a leaf."""
+        if self._node is not None and not requires_grad:
+            raise RuntimeError("requires_grad_: this tensor is the result of an op; write x.detach()")
+        self.requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no op made it."""
+        return self._node is None
+
+    def clone(self) -> Tensor:
+        """A copy, through which gradients flow."""
+        kernels = ops(self.data)
+        return record(kernels.copy(self.data), lambda dy, needs: (dy,), self)
+
+    def tolist(self) -> Any:
+        """The numbers as nested lists."""
+        return self.numpy().tolist()
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self.ndim
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return int(self.size)
+
+    def double(self) -> Tensor:
+        """As float64; a copy without history unless it is one already."""
+        return self if self.dtype == np.float64 else Tensor(arrays.astype(self.data, np.dtype(np.float64)))
+
+    def float(self) -> Tensor:
+        """As float32, each number rounded once; a copy without history unless it is one already."""
+        return self if self.dtype == np.float32 else Tensor(arrays.astype(self.data, np.dtype(np.float32)))
+
     def detach(self) -> Tensor:
         """The same data, apart from the graph; the memory is shared."""
         return _result(self.data)
@@ -145,13 +196,13 @@ class Tensor:
         """:meth:`numpy` by the name that matplotlib and pandas look for."""
         return self.numpy()
 
-    def item(self) -> float:
+    def item(self) -> Number:
         """The only element as a Python number; ``ValueError`` if there is not exactly one."""
         if isinstance(self.data, np.ndarray):
             recording.refuse("item()")
         if self.data.size != 1:
             raise ValueError(f"item: the tensor must hold one element, got shape {self.shape}")
-        return float(self.data.item())
+        return Number(self.data.item())
 
     def __len__(self) -> int:
         return len(self.data)
@@ -159,7 +210,7 @@ class Tensor:
     def __bool__(self) -> bool:
         return bool(self.item())
 
-    def __float__(self) -> float:
+    def __float__(self) -> Number:
         return self.item()
 
     def __iter__(self) -> Iterator[Any]:
@@ -232,17 +283,23 @@ class Tensor:
         return _restore, (type(self), self.data, self.requires_grad, self.grad)
 
     if TYPE_CHECKING:  # set by nnlite.ops.operators, which is built on this class
+        T: Tensor
 
+        def __getattr__(self, name: str) -> Callable[..., Any]: ...
         def reshape(self, *shape: Any) -> Tensor: ...  # noqa: D102
         def view(self, *shape: Any) -> Tensor: ...  # noqa: D102
         def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: ...  # noqa: D102
-        def sum(self) -> Tensor: ...  # noqa: D102
-        def __add__(self, other: Tensor | Array | float) -> Tensor: ...
-        def __radd__(self, other: Array | float) -> Tensor: ...
-        def __sub__(self, other: Tensor | Array | float) -> Tensor: ...
-        def __rsub__(self, other: Array | float) -> Tensor: ...
-        def __mul__(self, other: Tensor | Array | float) -> Tensor: ...
-        def __rmul__(self, other: Array | float) -> Tensor: ...
+        def sum(self, dim: Any = None, keepdim: bool = False) -> Tensor: ...  # noqa: D102
+        def __getitem__(self, key: Any) -> Tensor: ...
+        def __add__(self, other: Tensor | Array | Number) -> Tensor: ...
+        def __radd__(self, other: Array | Number) -> Tensor: ...
+        def __sub__(self, other: Tensor | Array | Number) -> Tensor: ...
+        def __rsub__(self, other: Array | Number) -> Tensor: ...
+        def __mul__(self, other: Tensor | Array | Number) -> Tensor: ...
+        def __rmul__(self, other: Array | Number) -> Tensor: ...
+        def __truediv__(self, other: Tensor | Array | Number) -> Tensor: ...
+        def __rtruediv__(self, other: Array | Number) -> Tensor: ...
+        def __pow__(self, other: Tensor | Array | Number) -> Tensor: ...
         def __matmul__(self, other: Tensor | Array) -> Tensor: ...
         def __rmatmul__(self, other: Array) -> Tensor: ...
         def __neg__(self) -> Tensor: ...

@@ -318,7 +318,7 @@ void check_memory() {
 
 void check_faults() {
   char* const x = static_cast<char*>(device::allocate(4));
-  const int64_t number = device::fault_number("op", "target", "label");
+  const int64_t number = device::fault_number("op", "target", "classes");
   for (int way = 0; way < 2; ++way) {
     give(static_cast<cudaStream_t>(device::stream()), [=, to = device::fault()] { *to = {number, 2, 7, 3, 1}; });
     const auto wait = [&] { way == 0 ? device::synchronize() : void(down(x, 4)); };

@@ -30,9 +30,9 @@
 #include "ops/optim.h"
 #include "ops/pool2d.h"
 #include "ops/random.h"
+#include "ops/reduce.h"
 #include "ops/softmax.h"
 #include "ops/softmax_cross_entropy.h"
-#include "ops/sum.h"
 #include "parallel.h"
 
 using namespace nnlite;
@@ -170,14 +170,18 @@ void hash_the_rest() {
   constexpr int64_t n = 3, c = 5, h = 11, w = 19, count = n * c * h * w;
   const auto x = numbers<T>(count), dy = numbers<T>(count);
   std::vector<T> y(count), dx(count);
+  Axes<kMostOperands> flat;
+  flat.add(count, {1, 1, 1});
   for (const MapOp<T>& op : map_ops<T>()) {
-    op.run(x.data(), dy.data(), y.data(), count);
+    const T* const operands[] = {x.data(), dy.data(), x.data()};
+    op.run(flat, count, operands, y.data());
     for (T& v : y) v = v == v ? v : std::numeric_limits<T>::quiet_NaN();
     report(op.name, sizeof(T), y);
   }
-  std::vector<T> total(1);
-  sum_forward(x.data(), count, total.data());
-  report("sum", sizeof(T), total);
+  std::vector<T> total(1), columns_total(n * w);
+  sum_middle({1, count, 1}, x.data(), total.data());
+  sum_middle({n, c * h, w}, x.data(), columns_total.data());
+  report("sum", sizeof(T), total, columns_total);
 
   const WindowAxis rows{h, 3, 2, 1, 1, 6}, columns{w, 3, 2, 1, 1, 10};
   std::vector<T> pooled(n * c * 60), average(pooled.size()), col(n * 60 * c * 9);

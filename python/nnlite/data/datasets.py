@@ -23,7 +23,7 @@ NAMES = ("digits", "mnist", "fashion-mnist")
 Array = npt.NDArray[np.generic]
 
 
-class Dataset(NamedTuple):
+class TrainTest(NamedTuple):
     """Images ``(N, 1, H, W)`` float32 and labels ``(N,)`` int64 for training and for testing."""
 
     name: str
@@ -38,7 +38,7 @@ class Dataset(NamedTuple):
         return {"x_train": self.x_train, "t_train": self.t_train, "x_test": self.x_test, "t_test": self.t_test}
 
 
-def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
+def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> TrainTest:
     """Load a data set.
 
     ``digits`` needs scikit-learn and no files: of its 1,797 images (8 x 8, values 0 to 16, here divided by 16), put
@@ -60,7 +60,7 @@ def load(name: str, data_dir: str | os.PathLike[str] | None = None) -> Dataset:
     raw = _files(name, data_dir or os.environ.get("NNLITE_DATA_DIR") or None)
     images = {file: parse_idx(gzip.decompress(raw[file]), file, 3) for file in (TRAIN_IMAGES, TEST_IMAGES)}
     labels = {file: parse_idx(gzip.decompress(raw[file]), file, 1) for file in (TRAIN_LABELS, TEST_LABELS)}
-    return Dataset(
+    return TrainTest(
         name,
         _scaled(images[TRAIN_IMAGES], 255),
         labels[TRAIN_LABELS].astype(np.int64),
@@ -92,7 +92,7 @@ def parse_idx(raw: bytes, name: str, ndim: int) -> npt.NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=header).reshape(shape)
 
 
-def _digits() -> Dataset:
+def _digits() -> TrainTest:
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -105,7 +105,7 @@ def _digits() -> Dataset:
     images, labels = _scaled(arrays["images"], 16), arrays["labels"].astype(np.int64)
     order = ops().random_permutation(len(labels), 0, 0, 3)
     train, test = order[:1437], order[1437:]
-    return Dataset("digits", images[train], labels[train], images[test], labels[test])
+    return TrainTest("digits", images[train], labels[train], images[test], labels[test])
 
 
 def _scaled(images: npt.NDArray[np.uint8], largest: int) -> npt.NDArray[np.float32]:

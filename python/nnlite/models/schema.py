@@ -26,9 +26,20 @@ _MOST_ELEMENTS = 1 << 32  # of all activations of a batch
 
 Layer = dict[str, Any]
 
-_NO_LAYERS = {"CrossEntropyLoss", "MSELoss", "Module", "Parameter", "functional", "init", "utils"}
-_NO_LAYERS |= {"ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"}
-LAYERS: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in nn.__all__ if name not in _NO_LAYERS}
+# Layers of one input and one result, which can stand in a row.
+_FAMILIES = ("activation", "conv", "dropout", "linear", "norm", "pooling", "shape")
+
+
+def _is_layer(name: str) -> bool:
+    value = getattr(nn, name)
+    if not (inspect.isclass(value) and issubclass(value, nn.Module)):
+        return False
+    if value.__module__.rpartition(".")[2] not in _FAMILIES:
+        return False
+    return list(inspect.signature(value.forward).parameters)[1:] in (["x"], ["x", "relu"])
+
+
+LAYERS: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in sorted(nn.__all__) if _is_layer(name)}
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     name: getattr(optim, name) for name in optim.__all__ if name != "Optimizer"
 }

@@ -1,4 +1,4 @@
-"""Dropout."""
+"""Dropout and its like."""
 
 from __future__ import annotations
 
@@ -25,3 +25,37 @@ class Dropout(Module):
     def extra_repr(self) -> str:
         """The probability."""
         return f"p={self.p}"
+
+
+class _ChannelDropout(Module):
+    _ndim = 4
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        self.p = arguments.number(f"{type(self).__name__}: p", p, 0.0, 1.0)
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(N, C, *)``, or without ``N``."""
+        return ops.channel_dropout(x, self.p, self.training, self._ndim)
+
+
+class Dropout1d(_ChannelDropout):
+    """Whole channels of ``(N, C, L)`` set to 0 with probability ``p`` (Tompson et al., 2015)."""
+
+    _ndim = 3
+
+
+class Dropout2d(_ChannelDropout):
+    """Whole channels of ``(N, C, H, W)`` set to 0 with probability ``p`` (Tompson et al., 2015)."""
+
+
+class AlphaDropout(Module):
+    """Dropout that keeps mean 0 and variance 1 behind :class:`SELU` (Klambauer et al., 2017)."""
+
+    def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
+        super().__init__()
+        self.p = arguments.number("AlphaDropout: p", p, 0.0, 1.0)
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """Any shape."""
+        return ops.alpha_dropout(x, self.p, self.training)

@@ -43,3 +43,32 @@ class Linear(Module):
     def extra_repr(self) -> str:
         """Sizes and bias."""
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class Bilinear(Module):
+    """``y[k] = x1 @ weight[k] @ x2 + bias[k]``.
+
+    Shapes: x1 ``(*, in1)``, x2 ``(*, in2)``, y ``(*, out)``, weight ``(out, in1, in2)``, bias ``(out,)``. Both start
+    uniform in ``±1/sqrt(in1)``.
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        self.in1_features = arguments.size("Bilinear: in1_features", in1_features)
+        self.in2_features = arguments.size("Bilinear: in2_features", in2_features)
+        self.out_features = arguments.size("Bilinear: out_features", out_features)
+        kind, fan = arguments.float_dtype("Bilinear", dtype), in1_features
+        self.weight = Parameter(init.fan_in_uniform((out_features, in1_features, in2_features), fan, kind))
+        self.bias = Parameter(init.fan_in_uniform((out_features,), fan, kind)) if bias else None
+
+    def forward(self, x1: Tensor | Array, x2: Tensor | Array) -> Tensor:
+        """``(*, in1)`` and ``(*, in2)`` to ``(*, out)``."""
+        return ops.bilinear(x1, x2, self.weight, self.bias)

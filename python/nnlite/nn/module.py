@@ -7,6 +7,7 @@ that are updated in place too: who wants to go back to an earlier state takes co
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self
@@ -385,8 +386,13 @@ class Module:
         return self
 
     def extra_repr(self) -> str:
-        """What ``repr`` shows between the brackets of a layer."""
-        return ""
+        """What ``repr`` shows between the brackets of a layer: its arguments, where they are attributes."""
+        shown = []
+        for name, parameter in inspect.signature(type(self).__init__).parameters.items():
+            value = self.__dict__.get(name, parameter.empty)
+            if isinstance(value, (bool, int, float, str, tuple, type(None))):
+                shown.append(f"{name}={value!r}")
+        return ", ".join(shown)
 
     def __repr__(self) -> str:
         lines = [f"({name}): {module!r}".replace("\n", "\n  ") for name, module in self._own(Module)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from .. import arguments, arrays, ops, recording
+from .. import arguments, arrays, init, ops, recording
 from ..arrays import Array
 from ..backend import ops as kernels
 from ..tensor import Parameter, Tensor, as_tensor
@@ -114,3 +115,139 @@ class BatchNorm2d(_BatchNorm):
     """Batch normalisation of ``(N, C, H, W)``; see :class:`BatchNorm1d`."""
 
     _layouts = {4: "(N, C, H, W)"}  # noqa: RUF012
+
+
+class LayerNorm(Module):
+    """Normalisation of each sample over its last dimensions (Ba et al., 2016); weight and bias of their shape."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        *,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape("LayerNorm", normalized_shape)
+        self.eps = arguments.number("LayerNorm: eps", eps)
+        self.elementwise_affine = bool(elementwise_affine)
+        kind = arguments.float_dtype("LayerNorm", dtype)
+        self.weight = Parameter(init.constant(self.normalized_shape, 1.0, kind)) if elementwise_affine else None
+        self.bias = Parameter(init.constant(self.normalized_shape, 0.0, kind)) if elementwise_affine and bias else None
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(*, *normalized_shape)``."""
+        return ops.layer_norm(x, self.normalized_shape, self.weight, self.bias, self.eps)
+
+
+class RMSNorm(Module):
+    """Division by the root of the mean square over the last dimensions (Zhang and Sennrich, 2019)."""
+
+    def __init__(
+        self,
+        normalized_shape: int | Sequence[int],
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        *,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        self.normalized_shape = _shape("RMSNorm", normalized_shape)
+        self.eps = None if eps is None else arguments.number("RMSNorm: eps", eps)
+        self.elementwise_affine = bool(elementwise_affine)
+        kind = arguments.float_dtype("RMSNorm", dtype)
+        self.weight = Parameter(init.constant(self.normalized_shape, 1.0, kind)) if elementwise_affine else None
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(*, *normalized_shape)``."""
+        return ops.rms_norm(x, self.normalized_shape, self.weight, self.eps)
+
+
+def _shape(layer: str, shape: int | Sequence[int]) -> tuple[int, ...]:
+    sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not sizes:
+        raise ValueError(f"{layer}: normalized_shape must hold at least one size")
+    return tuple(arguments.size(f"{layer}: normalized_shape", n) for n in sizes)
+
+
+class GroupNorm(Module):
+    """Normalisation of groups of channels of each sample (Wu and He, 2018)."""
+
+    def __init__(
+        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, *, dtype: Any = "float32"
+    ) -> None:
+        super().__init__()
+        self.num_groups = arguments.size("GroupNorm: num_groups", num_groups)
+        self.num_channels = arguments.size("GroupNorm: num_channels", num_channels)
+        if num_channels % num_groups:
+            raise ValueError(f"GroupNorm: num_groups={num_groups} does not divide num_channels={num_channels}")
+        self.eps, self.affine = arguments.number("GroupNorm: eps", eps), bool(affine)
+        kind = arguments.float_dtype("GroupNorm", dtype)
+        self.weight = Parameter(init.constant((num_channels,), 1.0, kind)) if affine else None
+        self.bias = Parameter(init.constant((num_channels,), 0.0, kind)) if affine else None
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(N, num_channels, *)``."""
+        return ops.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
+
+
+class _InstanceNorm(Module):
+    _ndim = 4
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        *,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        layer = type(self).__name__
+        if track_running_stats:
+            raise ValueError(f"{layer}: track_running_stats=True is not provided; use BatchNorm, or leave it out")
+        self.num_features = arguments.size(f"{layer}: num_features", num_features)
+        self.eps, self.momentum = arguments.number(f"{layer}: eps", eps), momentum
+        self.affine, self.track_running_stats = bool(affine), False
+        kind = arguments.float_dtype(layer, dtype)
+        self.weight = Parameter(init.constant((num_features,), 1.0, kind)) if affine else None
+        self.bias = Parameter(init.constant((num_features,), 0.0, kind)) if affine else None
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(N, C, *)``, or without ``N``."""
+        x = as_tensor(type(self).__name__, "x", x)
+        if x.data.ndim == self._ndim - 1:
+            return ops.squeeze(self.forward(ops.unsqueeze(x, 0)), 0)
+        if x.data.ndim != self._ndim or x.data.shape[1] != self.num_features:
+            raise ValueError(
+                f"{type(self).__name__}: x must have {self._ndim} dimensions and {self.num_features} channels, "
+                f"got shape {x.data.shape}"
+            )
+        return ops.instance_norm(x, self.weight, self.bias, self.eps)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Normalisation of each channel of each sequence ``(N, C, L)`` (Ulyanov et al., 2016)."""
+
+    _ndim = 3
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Normalisation of each channel of each image ``(N, C, H, W)`` (Ulyanov et al., 2016)."""
+
+
+class LocalResponseNorm(Module):
+    """Division by a power of the mean square of neighbouring channels (Krizhevsky et al., 2012)."""
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = arguments.size("LocalResponseNorm: size", size)
+        self.alpha, self.beta, self.k = alpha, beta, k
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(N, C, *)``."""
+        return ops.local_response_norm(x, self.size, self.alpha, self.beta, self.k)

@@ -7,16 +7,20 @@ Every function takes tensors or NumPy arrays; a gradient flows to the tensors th
 from __future__ import annotations
 
 from . import operators as operators  # last: operators of Tensor are ops
+from .activation import *  # noqa: F403
+from .attention import *  # noqa: F403
 from .batchnorm import *  # noqa: F403
 from .conv2d import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .gemm import *  # noqa: F403
 from .im2col import *  # noqa: F403
+from .image import *  # noqa: F403
+from .index import *  # noqa: F403
 from .linear import *  # noqa: F403
-from .mse import *  # noqa: F403
+from .losses import *  # noqa: F403
+from .norm import *  # noqa: F403
 from .pooling import *  # noqa: F403
+from .recurrent import *  # noqa: F403
+from .reduce import *  # noqa: F403
 from .shape import *  # noqa: F403
-from .softmax import *  # noqa: F403
-from .softmax_cross_entropy import *  # noqa: F403
-from .sum import *  # noqa: F403

@@ -7,9 +7,11 @@ import math
 from ..arrays import Array
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
-from .shape import reshape
+from .elementwise import add, multiply
+from .reduce import sum
+from .shape import reshape, transpose, unsqueeze
 
-__all__ = ["linear"]
+__all__ = ["bilinear", "linear"]
 
 
 def linear(x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None) -> Tensor:
@@ -34,3 +36,27 @@ def linear(x: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | Non
         )
 
     return record(kernels.linear_forward(data, w, None if bias is None else bias.data), pullback, x, weight, bias)
+
+
+def bilinear(
+    x1: Tensor | Array, x2: Tensor | Array, weight: Tensor | Array, bias: Tensor | Array | None = None
+) -> Tensor:
+    """``y[k] = x1 @ weight[k] @ x2 + bias[k]``: for each k the row ``x1 @ weight[k]``, times ``x2``, summed.
+
+    Shapes: x1 ``(*, in1)``, x2 ``(*, in2)``, weight ``(out, in1, in2)``, bias ``(out,)``; the result ``(*, out)``.
+    """
+    x1, x2, weight = (
+        as_tensor("bilinear", "x1", x1),
+        as_tensor("bilinear", "x2", x2),
+        as_tensor("bilinear", "weight", weight),
+    )
+    out, in1, in2 = weight.data.shape
+    if x1.data.shape[-1] != in1 or x2.data.shape[-1] != in2 or x1.data.shape[:-1] != x2.data.shape[:-1]:
+        raise ValueError(
+            f"bilinear: weight of shape {weight.data.shape} needs (*, {in1}) and (*, {in2}), "
+            f"got {x1.data.shape} and {x2.data.shape}"
+        )
+    lead = x1.data.shape[:-1]
+    rows = linear(x1, reshape(transpose(weight, 1, 2), (out * in2, in1)))
+    y = sum(multiply(reshape(rows, (*lead, out, in2)), unsqueeze(x2, -2)), -1)
+    return y if bias is None else add(y, bias)

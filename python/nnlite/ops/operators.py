@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 from ..arrays import Array
 from ..tensor import Tensor
-from . import shape
-from .elementwise import add, multiply, negative, subtract
-from .gemm import gemm
-from .sum import sum
+from . import elementwise, gemm, index, reduce, shape
 
 
-def _set(name: str, method: Callable[..., Tensor]) -> None:
+def _set(name: str, method: Callable[..., Any]) -> None:
     method.__name__, method.__qualname__ = name, f"Tensor.{name}"
     setattr(Tensor, name, method)
 
@@ -31,31 +29,107 @@ def _binary(name: str, op: Callable[[Any, Any], Tensor]) -> None:
     _set(f"__r{name}__", reflected)
 
 
-def _reshape(self: Tensor, *shape_: Any) -> Tensor:
-    """The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."""
-    return shape.reshape(self, shape_[0] if len(shape_) == 1 else shape_)
+def _unary(name: str, op: Callable[[Any], Tensor]) -> None:
+    def method(self: Tensor) -> Tensor:
+        return op(self)
+
+    _set(name, method)
 
 
-def _flatten(self: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Dimensions ``start_dim`` to ``end_dim`` (inclusive) as one."""
-    return shape.flatten(self, start_dim, end_dim)
+def _method(op: Callable[..., Any]) -> None:
+    """``x.name(...)`` for ``name(x, ...)``."""
+
+    @functools.wraps(op)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
+        return op(self, *args, **kwargs)
+
+    _set(op.__name__, method)
 
 
-def _total(self: Tensor) -> Tensor:
-    """Sum of all elements, of shape ``()``."""
-    return sum(self)
+def _with_sizes(name: str, op: Callable[[Tensor, Any], Tensor], description: str) -> None:
+    """``x.name(2, 3)`` and ``x.name((2, 3))``."""
+
+    def method(self: Tensor, *sizes: Any) -> Tensor:
+        return op(self, sizes[0] if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)) else sizes)
+
+    method.__doc__ = description
+    _set(name, method)
 
 
-def _neg(self: Tensor) -> Tensor:
-    return negative(self)
+for _name, _op in (
+    ("add", elementwise.add),
+    ("sub", elementwise.subtract),
+    ("mul", elementwise.multiply),
+    ("truediv", elementwise.divide),
+    ("floordiv", elementwise.floor_divide),
+    ("mod", elementwise.remainder),
+    ("pow", elementwise.pow),
+    ("matmul", gemm.matmul),
+):
+    _binary(_name, _op)
+_unary("__neg__", elementwise.negative)
+_unary("__abs__", elementwise.abs)
+
+# Functions of several tensors, or of no tensor first, are no methods.
+_NO_METHODS = {
+    "where",
+    "cat",
+    "concat",
+    "stack",
+    "einsum",
+    "embedding",
+    "one_hot",
+    "gelu_tanh",
+    "gelu",
+    "silu",
+    "hardtanh",
+    "gemm",
+    "pad",
+    "flip",
+    "all",
+    "any",
+    "reshape",
+    "permute",
+    "expand",
+    "repeat",
+}
+for _module in (elementwise, reduce, shape, index, gemm):
+    for _name in _module.__all__:
+        if _name not in _NO_METHODS:
+            _method(getattr(_module, _name))
+_method(reduce.all)
+_method(reduce.any)
+_with_sizes(
+    "reshape", shape.reshape, "The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."
+)
+_with_sizes("view", shape.reshape, "PyTorch's name of ``reshape``.")
+_with_sizes("permute", shape.permute, "The dimensions in another order: ``x.permute(2, 0, 1)``.")
+_with_sizes("expand", shape.expand, "Repeated along dimensions of size 1: ``x.expand(3, -1)``.")
+_with_sizes("repeat", shape.repeat, "The whole this many times along each dimension: ``x.repeat(2, 1)``.")
+_with_sizes("flip", shape.flip, "Dimensions in reverse order of their elements: ``x.flip(0)``.")
 
 
-_binary("add", add)
-_binary("sub", subtract)
-_binary("mul", multiply)
-_binary("matmul", gemm)
-_set("__neg__", _neg)
-_set("reshape", _reshape)
-_set("flatten", _flatten)
-_set("sum", _total)
-Tensor.view = Tensor.reshape  # type: ignore[method-assign]
+def _getitem(self: Tensor, key: Any) -> Tensor:
+    return shape.getitem(self, key)
+
+
+def _transposed(self: Tensor) -> Tensor:
+    """The dimensions in reverse order."""
+    return shape.permute(self, tuple(range(self.data.ndim))[::-1])
+
+
+def _alias(name: str, op: Callable[..., Tensor]) -> None:
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        return op(self, *args, **kwargs)
+
+    method.__doc__ = f"PyTorch's short name of ``{op.__name__}``."
+    _set(name, method)
+
+
+_set("__getitem__", _getitem)
+setattr(Tensor, "T", property(_transposed))  # noqa: B010 (Tensor declares it as an attribute)
+_alias("mul", elementwise.multiply)
+_alias("sub", elementwise.subtract)
+_alias("div", elementwise.divide)
+_alias("neg", elementwise.negative)
+_alias("clip", elementwise.clamp)

@@ -1,7 +1,7 @@
 """Optimizers, with PyTorch's names, defaults and parameter groups. Formulas: docs/numerics.md, section 11.
 
-Each ``step()`` is one call of the backend for all parameters of a group that have a gradient; the others are left
-alone.
+``SGD``, ``Adam`` and ``AdamW`` are one call of the backend for all parameters of a group that have a gradient; the
+others are composed of ops. Parameters without a gradient are left alone.
 """
 
 import importlib
@@ -9,6 +9,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from .adam import Adam, AdamW
+from .adaptive import ASGD, Adadelta, Adagrad, RMSprop, Rprop
+from .moments import LAMB, Adamax, Lion, Muon, NAdam, RAdam
 from .optimizer import Optimizer
 from .sgd import SGD
 
@@ -16,7 +18,23 @@ if TYPE_CHECKING:
     from . import lr_scheduler as lr_scheduler
     from . import swa_utils as swa_utils
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
+__all__ = [
+    "ASGD",
+    "LAMB",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Muon",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]
 
 
 def __getattr__(name: str) -> ModuleType:

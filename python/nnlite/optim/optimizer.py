@@ -13,6 +13,7 @@ import numpy as np
 
 from .. import arguments, arrays, recording
 from ..arrays import Array, is_array
+from ..backend import ops
 from ..rounding import require_nearest
 from ..tensor import Parameter, Tensor
 
@@ -55,6 +56,7 @@ class Optimizer:
                     self.state[p] = state
     """
 
+    _later: frozenset[str] = frozenset()  # settings that earlier versions had not
     _stepped = False  # schedules warn where they are stepped first
     _pytorchs: Mapping[str, Any] = {}  # settings that PyTorch's optimizer has, and whose values mean this class
 
@@ -151,6 +153,11 @@ class Optimizer:
             p.grad = grad
         self.update(group, params)
 
+    def gradients(self, group: dict[str, Any], params: list[Parameter]) -> list[Array]:
+        """The gradients; with the setting ``maximize`` those of the other sign."""
+        grads = [p.grad for p in params if p.grad is not None]
+        return [ops(g).negative(g) for g in grads] if group.get("maximize") else grads
+
     def states(self, params: list[Parameter]) -> list[dict[str, Any]]:
         """What is remembered of each parameter, or a new state. :meth:`update` stores it in ``self.state``, last."""
         return [self.state.get(p) or self.new_state(p) for p in params]
@@ -216,6 +223,8 @@ class Optimizer:
             }
         settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
         for new, group in zip(settings, self.param_groups, strict=True):
+            for key in group.keys() - new.keys() & self._later:  # a file of a version that had them not
+                new[key] = self.defaults[key]
             if (new.keys() ^ group.keys()) - {"params", *_SCHEDULES}:
                 raise ValueError(f"{what}: settings {sorted(new)}, expected {sorted(self.defaults)}")
             for key in new.keys() & _SCHEDULES:

@@ -317,6 +317,43 @@ _COS = [
         "-0x1.907d8f29fe831p-37",
     )
 ]
+_ERF_P = [
+    float.fromhex(c)
+    for c in (
+        "0x1.06eba8214db68p-3",
+        "-0x1.812746b0379c1p-2",
+        "0x1.ce2f21a040f66p-4",
+        "-0x1.b82ce31203772p-6",
+        "0x1.565bccfa44156p-8",
+        "-0x1.c02db0665e53dp-11",
+        "0x1.f9a2be4f731a1p-14",
+        "-0x1.f4ca838adb73bp-17",
+        "0x1.b981d78881a5dp-20",
+        "-0x1.5c131500d3f88p-23",
+        "0x1.d76af6ca49787p-27",
+        "-0x1.ac9585a44fe29p-31",
+    )
+]
+_ERF_Q = [
+    float.fromhex(c)
+    for c in (
+        "0x1.6e9827d229d2dp-3",
+        "-0x1.4e102b9cf8512p-2",
+        "0x1.f6ff20410599bp-3",
+        "-0x1.336ffbef08cbbp-3",
+        "0x1.258b13b0139fep-4",
+        "-0x1.8fa58eb5bd68fp-6",
+        "0x1.17c838fea5806p-8",
+        "0x1.73101ea8fe252p-11",
+        "-0x1.39085a31b18abp-11",
+        "0x1.7b9fc8eb630e9p-15",
+        "0x1.0cb1db32e0c9fp-14",
+        "-0x1.af2329d757293p-17",
+        "-0x1.0cb4611cc29f6p-17",
+        "0x1.0f9a79cee3e31p-19",
+        "0x1.57a5fe2b9b75ep-20",
+    )
+]
 _TWO_PI = float.fromhex("0x1.921fb54442d18p+2")
 
 # float32 numbers for which the rounded float64 result is wrong, and the right one.
@@ -326,6 +363,16 @@ _LOG_TABLE = {
     float.fromhex("0x1.bacb4ap+25"): float.fromhex("0x1.1e0696p+4"),
     float.fromhex("0x1.b121a6p+76"): float.fromhex("0x1.a9a3f2p+5"),
     float.fromhex("0x1.6351d8p+95"): float.fromhex("0x1.08b512p+6"),
+}
+_LOG1P_TABLE = {
+    float.fromhex("0x1.800006p-21"): float.fromhex("0x1.7ffffep-21"),
+    float.fromhex("0x1.200036p-17"): float.fromhex("0x1.1fffe6p-17"),
+    float.fromhex("0x1.fb035ap-2"): float.fromhex("0x1.9bddc2p-2"),
+    float.fromhex("0x1.0f1fd6p+3"): float.fromhex("0x1.1fcbcep+1"),
+    float.fromhex("0x1.b121a6p+76"): float.fromhex("0x1.a9a3f2p+5"),
+    float.fromhex("-0x1.7ffffap-21"): float.fromhex("-0x1.800002p-21"),
+    float.fromhex("-0x1.1fffcap-17"): float.fromhex("-0x1.20001ap-17"),
+    float.fromhex("-0x1.1d9188p-9"): float.fromhex("-0x1.1de14ap-9"),
 }
 _SIGMOID_TABLE = {float.fromhex("-0x1.2082e0p-3"): float.fromhex("0x1.dbfee0p-2")}
 
@@ -350,6 +397,21 @@ def sigmoid(x: Array) -> Array:
     if x.dtype == np.float64:
         return _rounded(_sigmoid64, x)
     return _corrected(_rounded(_sigmoid_for_32, x), x, _SIGMOID_TABLE)
+
+
+def expm1(x: Array) -> Array:
+    """``exp(x) - 1``; float32 correctly rounded, float64 within 2 ulp. Odd at zero: -0 gives -0."""
+    return _rounded(_expm1_64, x)
+
+
+def log1p(x: Array) -> Array:
+    """``log(1 + x)``; float32 correctly rounded, float64 within 2 ulp. -Inf at -1, NaN below; -0 gives -0."""
+    return _corrected(_rounded(_log1p_64, x), x, _LOG1P_TABLE)
+
+
+def erf(x: Array) -> Array:
+    """The error function; float32 correctly rounded, float64 within 2 ulp. Odd: -0 gives -0."""
+    return _rounded(_erf64, x)
 
 
 def sincos2pi(u: Array) -> tuple[Array, Array]:
@@ -395,6 +457,14 @@ def _power_of_two(shifted: Array) -> Array:
     return (shifted.view(np.int64) << 52).view(np.float64)
 
 
+def _exp_reduced(x: Array) -> tuple[Array, Array]:
+    """``q`` and ``p`` with ``exp(x) = p (1 + q)``, where ``p`` is a power of two, ``|x| < 700``."""
+    shifted = x * _LOG2_E + _ROUND
+    n = shifted - _ROUND
+    r = (x - n * _LN2_HIGH) - n * _LN2_LOW
+    return r + (r * r) * _polynomial(_EXP, r), _power_of_two(shifted)
+
+
 def _exp_parts(x: Array) -> tuple[Array, Array, Array]:
     """``q``, ``p`` and ``p2`` with ``exp(x) = ((1 + q) * p) * p2``, where ``p`` and ``p2`` are powers of two."""
     x = np.where(x > 720.0, 720.0, np.where(x < -760.0, -760.0, x))
@@ -412,20 +482,56 @@ def _exp64(x: Array) -> Array:
     return ((1.0 + q) * p) * p2
 
 
-def _log64(x: Array) -> Array:
-    subnormal = x < 2.0**-1022
-    bits = np.where(subnormal, x * 2.0**54, x).view(np.int64)
+def _log_parts(x: Array) -> tuple[Array, Array, Array]:
+    """``k``, ``f`` and ``sg`` with ``x = 2**k (1 + f)`` and ``log(1 + f) = f - sg``, ``x`` normal."""
     # x = 2**k * m with m from sqrt(1/2) to sqrt(2)
-    moved = bits + (0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
-    k = ((moved >> 52) - 1023).astype(np.float64) - np.where(subnormal, 54.0, 0.0)
+    moved = x.view(np.int64) + (0x3FF0000000000000 - 0x3FE6A09E667F3BCD)
+    k = ((moved >> 52) - 1023).astype(np.float64)
     f = ((moved & 0x000FFFFFFFFFFFFF) + 0x3FE6A09E667F3BCD).view(np.float64) - 1.0
     s = f / (2.0 + f)
     z = s * s
     # log(1 + f) = 2 atanh(s) = 2 s + s z T(z), and 2 s = f - s f
-    y = k * _LN2_HIGH + (f - (s * (f - z * _polynomial(_LOG, z)) - k * _LN2_LOW))
+    return k, f, s * (f - z * _polynomial(_LOG, z))
+
+
+def _special_log(x: Array, y: Array) -> Array:
+    """``y``, the logarithm of ``x``, with what it is at Inf, 0 and below."""
     y = np.where(x == np.inf, x, y)
     y = np.where(x == 0, -np.inf, y)
     return np.where((x < 0) | np.isnan(x), np.nan, y)
+
+
+def _log64(x: Array) -> Array:
+    subnormal = x < 2.0**-1022
+    k, f, sg = _log_parts(np.where(subnormal, x * 2.0**54, x))
+    k = k - np.where(subnormal, 54.0, 0.0)
+    return _special_log(x, k * _LN2_HIGH + (f - (sg - k * _LN2_LOW)))
+
+
+def _log1p_64(x: Array) -> Array:
+    # log(1 + x) = log(u) + c / u, where u is 1 + x rounded and c what rounding lost
+    u = 1.0 + x
+    c = np.where(x < 1.0, x - (u - 1.0), 1.0 - (u - x)) / u
+    k, f, sg = _log_parts(u)
+    return np.copysign(_special_log(u, k * _LN2_HIGH + (f - (sg - (k * _LN2_LOW + c)))), x)
+
+
+def _expm1_64(x: Array) -> Array:
+    # Up to 40, exp(x) = 2**n (1 + q) with 2**n as one factor; beyond, 1 is nothing beside it.
+    cut = np.where(x > 40.0, 40.0, np.where(x < -60.0, -60.0, x))
+    q, scale = _exp_reduced(cut)
+    return np.where(x > 40.0, _exp64(x), np.copysign(scale * q + (scale - 1.0), x))
+
+
+def _erf64(x: Array) -> Array:
+    # Below 1 it is a + a P(a^2), above it 1 - exp(-a^2) Q((a - 3) / (a + 3)).
+    a = np.abs(x)
+    a = np.where(a > 6.0, 6.0, a)
+    z = a * a
+    t = (a - 3.0) / (a + 3.0)
+    q, p = _exp_reduced(-z)
+    tail = 1.0 - (p + p * q) * _polynomial(_ERF_Q, t)
+    return np.asarray(np.copysign(np.where(a < 1.0, a + a * _polynomial(_ERF_P, z), tail), x))
 
 
 def _tanh64(x: Array) -> Array:

@@ -20,6 +20,7 @@ from nnlite.reference.signature import Spec
 Array = npt.NDArray[Any]
 Pair = int | tuple[int, int]
 
+MOST_AXES = 64
 LARGEST_SIZE = 2**60
 LARGEST_STEP = 2**31  # of strides, paddings, dilations and kernels: their products fit 64 bits
 
@@ -41,6 +42,16 @@ def check_array(op: str, name: str, x: Array, axes: str | None = None) -> Array:
     if axes is not None:
         _check_rank(op, name, x, axes)
     return x if isinstance(x, Spec) else np.asarray(x, order="C")
+
+
+def check_arrays(op: str, name: str, arrays: Sequence[Array]) -> list[Array]:
+    """A list of at least one float array, all of one type, in C order."""
+    if not isinstance(arrays, (list, tuple)):
+        raise TypeError(f"{op}: {name} must be a list of arrays, got {type(arrays).__name__}")
+    check(len(arrays) > 0, f"{op}: {name} must hold at least one array")
+    items = [check_array(op, f"{name}[{i}]", x) for i, x in enumerate(arrays)]
+    check_same_dtype(op, **{f"{name}[{i}]": x for i, x in enumerate(items)})
+    return items
 
 
 def check_in_place(op: str, name: str, x: Array) -> Array:
@@ -80,9 +91,27 @@ def check_same_dtype(op: str, **arrays: Array | None) -> None:
 
 
 def check_same_shape(op: str, **arrays: Array) -> None:
-    """Refuse two arrays of different shapes."""
-    (a_name, a), (b_name, b) = arrays.items()
-    check(a.shape == b.shape, f"{op}: {a_name} has shape {a.shape} but {b_name} has shape {b.shape}")
+    """Refuse arrays of different shapes."""
+    (a_name, a), *others = arrays.items()
+    for b_name, b in others:
+        check(a.shape == b.shape, f"{op}: {a_name} has shape {a.shape} but {b_name} has shape {b.shape}")
+
+
+def broadcast_shape(op: str, **arrays: Array) -> tuple[int, ...]:
+    """The shape to which arrays broadcast; those for which there is none are refused."""
+    (_, first), *others = arrays.items()
+    shape: tuple[int, ...] = first.shape
+    for name, x in others:
+        rank = max(len(shape), x.ndim)
+        pairs = zip((1,) * (rank - len(shape)) + shape, (1,) * (rank - x.ndim) + x.shape, strict=True)
+        sizes = [(a, b) for a, b in pairs]
+        check(
+            all(a == b or 1 in (a, b) for a, b in sizes),
+            f"{op}: shapes {shape} and {x.shape} of {name} cannot be broadcast: counted from the last axis, sizes must "
+            "be equal or 1",
+        )
+        shape = tuple(b if a == 1 else a for a, b in sizes)
+    return shape
 
 
 def check_shape(op: str, name: str, x: Array, expected: tuple[int, ...], of: str) -> None:
@@ -91,7 +120,8 @@ def check_shape(op: str, name: str, x: Array, expected: tuple[int, ...], of: str
 
 
 def check_size(op: str, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """``shape``, if an array of it can be counted in 64 bits."""
+    """``shape``, if an array of it can be counted in 64 bits and has no more dimensions than NumPy's."""
+    check(len(shape) <= MOST_AXES, f"{op}: arrays have at most {MOST_AXES} dimensions, got {len(shape)}")
     check(math.prod(n or 1 for n in shape) <= LARGEST_SIZE, f"{op}: size of an array of shape {shape} overflows")
     return shape
 
@@ -137,6 +167,30 @@ def shape_argument(op: str, name: str, value: Sequence[int], axes: str | None = 
     return shape
 
 
+def integers(op: str, name: str, value: Sequence[int]) -> tuple[int, ...]:
+    """A tuple of ints of any sign."""
+    if not isinstance(value, (tuple, list)) or not all(is_index(n) for n in value):
+        raise TypeError(f"{op}: {name} must be a tuple of ints, got {value!r}")
+    result = tuple(operator.index(n) for n in value)
+    check(all(abs(n) <= LARGEST_SIZE for n in result), f"{op}: size of {name} overflows")
+    return result
+
+
+def axis_argument(op: str, name: str, value: int, ndim: int) -> int:
+    """An axis of an array of ``ndim`` dimensions, counted from 0."""
+    axis = integer(op, name, value, 0)
+    check(axis < ndim, f"{op}: {name} is {axis} but there are {ndim} axes")
+    return axis
+
+
+def axes_argument(op: str, name: str, value: Sequence[int], ndim: int) -> tuple[int, ...]:
+    """Different axes of an array of ``ndim`` dimensions, counted from 0."""
+    axes = shape_argument(op, name, value)
+    check(all(axis < ndim for axis in axes), f"{op}: {name} holds {axes} but there are {ndim} axes")
+    check(len(set(axes)) == len(axes), f"{op}: {name} must not name an axis twice, got {axes}")
+    return axes
+
+
 def number(op: str, name: str, value: float) -> float:
     """A hyperparameter as a Python float (binary64)."""
     if not hasattr(type(value), "__float__") and not is_index(value):
@@ -156,6 +210,21 @@ def labels(op: str, target: Array, x_name: str, x: Array) -> Array:
         i = wrong[0]
         raise ValueError(f"{op}: target[{i}] is {target[i]} but there are {classes} classes (0 to {classes - 1})")
     return target.astype(np.int64)
+
+
+def index_argument(op: str, name: str, index: Array, size: int, of: str) -> Array:
+    """An array of any integer type as int64, if all its numbers are in 0 … size - 1."""
+    if not is_integer_array(index):
+        what = index.dtype if isinstance(index, (np.ndarray, Spec)) else type(index).__name__
+        raise TypeError(f"{op}: {name} must be an array of an integer type, got {what}")
+    if isinstance(index, Spec):
+        return Spec(index.shape, np.int64)
+    flat = index.reshape(-1)
+    wrong = np.flatnonzero((flat < 0) | (flat >= size))
+    if len(wrong):
+        i = wrong[0]
+        raise ValueError(f"{op}: {name}[{i}] is {flat[i]} but there are {size} {of} (0 to {size - 1})")
+    return index.astype(np.int64)
 
 
 def is_integer_array(x: object) -> bool:

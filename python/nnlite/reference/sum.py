@@ -1,4 +1,4 @@
-"""Sum of all elements (docs/numerics.md, section 4)."""
+"""Sums of all elements, or over axes (docs/numerics.md, section 4)."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ from collections.abc import Sequence
 import numpy as np
 
 from nnlite.reference import arith
-from nnlite.reference.checks import Array, check_array, check_size, shape_argument
+from nnlite.reference.checks import Array, axes_argument, check_array, check_size, shape_argument
+from nnlite.reference.reduce import reduced, rows
 from nnlite.reference.signature import Computation, Spec, define_op
 
 __all__ = ["sum_backward", "sum_forward"]
 
 
 @define_op
-def sum_forward(x: Array) -> Computation[Array]:
-    """Sum of all elements in C order.
+def sum_forward(x: Array, axes: Sequence[int] | None = None) -> Computation[Array]:
+    """Sums over axes, whose elements in C order are one sequence each.
 
     Args:
         x: any shape.
+        axes: counted from 0; ``None``: all.
 
     Returns:
-        y: 0-d array; +0 for an empty ``x``.
+        y: the shape of ``x`` without ``axes``; +0 where there is nothing to sum.
     """
-    x = check_array("sum_forward", "x", x)
-    yield Spec((), x.dtype)
-    return np.asarray(arith.total(x.reshape(-1)))
+    op = "sum_forward"
+    x = check_array(op, "x", x)
+    over = tuple(range(x.ndim)) if axes is None else axes_argument(op, "axes", axes, x.ndim)
+    yield Spec(reduced(x.shape, over), x.dtype)
+    return np.asarray(arith.total(rows(x, over)))
 
 
 @define_op
 def sum_backward(dy: Array, x_shape: Sequence[int]) -> Computation[Array]:
-    """Gradient of :func:`sum_forward`: ``dy`` everywhere.
+    """Gradient of :func:`sum_forward` over all axes: ``dy`` everywhere. Over some, it is ``expand``.
 
     Args:
         dy: 0-d array.

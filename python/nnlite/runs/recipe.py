@@ -24,7 +24,7 @@ class Recipe(NamedTuple):
         return models.build(self.layers)
 
     def train(
-        self, model: nn.Module, dataset: data.Dataset, callback: Callback, progress: bool, device: str = "cpu"
+        self, model: nn.Module, dataset: data.TrainTest, callback: Callback, progress: bool, device: str = "cpu"
     ) -> History:
         """Train what :meth:`model` has just drawn on ``device``, and tell ``callback``."""
         model = model.to(device)

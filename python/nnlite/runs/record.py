@@ -110,7 +110,7 @@ class Run(Callback):
 def start_train(
     out: str | os.PathLike[str] | None,
     command: list[str],
-    dataset: data.Dataset,
+    dataset: data.TrainTest,
     recipe: Recipe,
     model: nn.Module,
 ) -> Run:

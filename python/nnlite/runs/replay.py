@@ -57,7 +57,7 @@ def replay(
     return f"identical: epochs {recipe.epochs}{ending}, weights {weights}, on {where}"
 
 
-def _comparable(manifest: Manifest, data_dir: str | None) -> tuple[data.Dataset, Recipe]:
+def _comparable(manifest: Manifest, data_dir: str | None) -> tuple[data.TrainTest, Recipe]:
     """The data and the recipe of a manifest, if they can give the same bits here."""
     if manifest["kind"] != "train":
         raise CannotCompareError(
