@@ -148,7 +148,7 @@ def test_build_optimizer() -> None:
     )
     assert repr(sgd) == "SGD(lr=0.5, momentum=0.25, dampening=0.0, weight_decay=0.0, nesterov=True, maximize=False)"
     adam = models.build_optimizer(models.check_optimizer({"name": "AdamW", "lr": 1, "betas": [0.9, 0.99]}), model)
-    assert repr(adam) == "AdamW(lr=1, betas=(0.9, 0.99), eps=1e-08, weight_decay=0.01)"
+    assert repr(adam) == "AdamW(lr=1, betas=(0.9, 0.99), eps=1e-08, weight_decay=0.01, amsgrad=False, maximize=False)"
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,73 @@ def test_state_continues_bit_for_bit(name):
         assert_same_bits(p.data, q.data)
 
 
+def as_arrays(x):
+    if isinstance(x, dict):
+        return {key: as_arrays(value) for key, value in x.items()}
+    return x.numpy() if hasattr(x, "numpy") else x
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_states_and_groups_go_to_pytorch_and_back(name):
+    """Three steps there, two here, two there; a group is added on the way."""
+    torch = pytest.importorskip("torch")
+    cls, settings = SETTINGS[name]
+    theirs_cls = getattr(torch.optim, cls.__name__)
+    ours = parameters()
+    theirs = [torch.nn.Parameter(torch.tensor(p.data)) for p in ours]
+    twins = copy.deepcopy(theirs)
+
+    def optimizer_of(make, params):
+        optimizer = make(params[:2], **settings)
+        optimizer.add_param_group({"params": params[2:3], "lr": 0.05})
+        optimizer.add_param_group({"params": params[3]})
+        return optimizer
+
+    def step_torch(optimizer, params, step):
+        for p, q in zip(ours, params, strict=True):
+            q.grad = torch.tensor(p.grad)
+        optimizer.step()
+
+    a, b, c = optimizer_of(cls, ours), optimizer_of(theirs_cls, theirs), optimizer_of(theirs_cls, twins)
+    for step in range(7):
+        give_gradients(ours, step)
+        step_torch(c, twins, step)
+        if step == 3:
+            a.load_state_dict({**b.state_dict(), "state": as_arrays(b.state_dict()["state"])})
+            for p, q in zip(ours, theirs, strict=True):
+                p.data[...] = q.detach().numpy()
+        if step == 5:
+            state = copy.deepcopy(a.state_dict())
+            for entry in state["state"].values():
+                entry.update({key: torch.tensor(x) for key, x in entry.items() if isinstance(x, np.ndarray)})
+            for group in state["param_groups"]:
+                group.setdefault("dampening", 0)  # PyTorch's SGD has no default for it here
+            b.load_state_dict(state)
+            for p, q in zip(ours, theirs, strict=True):
+                q.data[...] = torch.tensor(p.data)
+        if step in (3, 4):
+            a.step()
+        else:
+            step_torch(b, theirs, step)
+    for p, q in zip(theirs, twins, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_what_pytorch_switched_on_is_refused():
+    optimizer = optim.Adam([nn.Parameter(np.ones(2))])
+    state = optimizer.state_dict()
+    state["param_groups"][0].update(foreach=True, fused=None, maximize=False, decoupled_weight_decay=False)
+    optimizer.load_state_dict(state)
+    assert "foreach" not in optimizer.param_groups[0]
+    for setting in ({"a_setting": 0.5}, {"decoupled_weight_decay": True}):
+        state["param_groups"][0].update(setting)
+        with pytest.raises(
+            ValueError, match=rf"Adam: load_state_dict: settings \[.*{next(iter(setting))}.*\], expected"
+        ):
+            optimizer.load_state_dict(state)
+        del state["param_groups"][0][next(iter(setting))]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

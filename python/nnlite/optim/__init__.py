@@ -4,13 +4,19 @@
 others are composed of ops. Parameters without a gradient are left alone.
 """
 
-from . import lr_scheduler as lr_scheduler
-from . import swa_utils as swa_utils
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING
+
 from .adam import Adam, AdamW
 from .adaptive import ASGD, Adadelta, Adagrad, RMSprop, Rprop
 from .moments import LAMB, Adamax, Lion, Muon, NAdam, RAdam
 from .optimizer import Optimizer
 from .sgd import SGD
+
+if TYPE_CHECKING:
+    from . import lr_scheduler as lr_scheduler
+    from . import swa_utils as swa_utils
 
 __all__ = [
     "ASGD",
@@ -29,3 +35,10 @@ __all__ = [
     "RMSprop",
     "Rprop",
 ]
+
+
+def __getattr__(name: str) -> ModuleType:
+    """``optim.lr_scheduler`` and ``optim.swa_utils`` are imported on use."""
+    if name in ("lr_scheduler", "swa_utils"):
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

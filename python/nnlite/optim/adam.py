@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .. import arguments, arrays
@@ -50,6 +50,18 @@ class Adam(Optimizer):
         zeros = arrays.zeros_like(p.data)
         state = {"step": 0, "exp_avg": zeros, "exp_avg_sq": zeros.copy(), "power1": 1.0, "power2": 1.0}
         return {**state, "max_exp_avg_sq": zeros.copy()} if self._amsgrad else state
+
+    def complete_state(self, group: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """PyTorch keeps no powers of the betas: they are multiplied up again, step by step."""
+        if "step" not in state or "power1" in state or "power2" in state:
+            return state
+        power1 = power2 = 1.0
+        for _ in range(int(state["step"])):
+            power1 *= float(group["betas"][0])
+            power2 *= float(group["betas"][1])
+            if power1 == power2 == 0.0:
+                break
+        return {**state, "power1": power1, "power2": power2}
 
     def check_state(self, state: dict[str, Any]) -> None:
         """Steps and powers."""
@@ -124,6 +136,7 @@ class AdamW(Adam):
     """Adam with decoupled weight decay: the parameter itself shrinks (Loshchilov and Hutter 2019)."""
 
     _decoupled = True
+    _pytorchs = {"decoupled_weight_decay": True}  # noqa: RUF012
 
     def __init__(
         self,

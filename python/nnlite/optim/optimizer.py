@@ -17,6 +17,8 @@ from ..backend import ops
 from ..rounding import require_nearest
 from ..tensor import Parameter, Tensor
 
+# Settings of PyTorch's optimizers that say how, not what, they compute.
+_HOW = {"foreach", "fused", "capturable", "differentiable", "param_names"}
 # What schedules keep in a group beside its settings: each a finite number, of at least 0.
 _SCHEDULES = {"initial_lr", "max_lr", "min_lr", "base_momentum", "max_momentum", "swa_lr"}
 
@@ -56,6 +58,7 @@ class Optimizer:
 
     _later: frozenset[str] = frozenset()  # settings that earlier versions had not
     _stepped = False  # schedules warn where they are stepped first
+    _pytorchs: Mapping[str, Any] = {}  # settings that PyTorch's optimizer has, and whose values mean this class
 
     def __init__(self, params: Iterable[Parameter] | Iterable[dict[str, Any]], defaults: dict[str, Any]) -> None:
         name = type(self).__name__
@@ -181,7 +184,9 @@ class Optimizer:
         return {"state": {index[p]: dict(state) for p, state in self.state.items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Continue from a copy of what :meth:`state_dict` returned.
+        """Continue from a copy of what :meth:`state_dict` returned, or PyTorch's, with arrays for its tensors.
+
+        Of PyTorch's, settings that this optimizer does not have are left out if they are off.
 
         Raises:
             ValueError, TypeError: something does not fit, or a number makes no sense; nothing is changed.
@@ -201,11 +206,17 @@ class Optimizer:
         sizes, own = [len(g["params"]) for g in groups], [len(g["params"]) for g in self.param_groups]
         if sizes != own:
             raise ValueError(f"{what}: groups of {sizes} parameters, but this optimizer has groups of {own}")
+        groups = [self._known(group, own) for group, own in zip(groups, self.param_groups, strict=True)]
         params = self._parameters()
+        groups_of = [group for group, n in zip(groups, own, strict=True) for _ in range(n)]
         loaded: dict[Parameter, dict[str, Any]] = {}
         for i, state in states.items():
             if not isinstance(i, int) or not 0 <= i < len(params):
                 raise ValueError(f"{what}: state of parameter {i!r}, but there are {len(params)} parameters")
+            state = {key: _number(value) for key, value in state.items() if value is not None}
+            if not state:  # of PyTorch's, before the first step or without momentum
+                continue
+            state = self.complete_state(groups_of[i], state)
             self._check_state(f"{what}: parameter {i}", params[i], state)
             loaded[params[i]] = {
                 key: arrays.put(arrays.copy(v), params[i].data) if is_array(v) else v for key, v in state.items()
@@ -222,6 +233,18 @@ class Optimizer:
         for new, group in zip(settings, self.param_groups, strict=True):
             group.update(new)
         self.state = loaded
+
+    def complete_state(self, group: Mapping[str, Any], state: dict[str, Any]) -> dict[str, Any]:
+        """``state``, which is to be loaded, with what follows from the rest where PyTorch's does not have it."""
+        return state
+
+    def _known(self, group: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+        """``group``, which is to be loaded, without settings of PyTorch's that change nothing."""
+
+        def idle(key: str, value: Any) -> bool:
+            return key in _HOW or (not is_array(value) and (not value or self._pytorchs.get(key) == value))
+
+        return {key: value for key, value in group.items() if key in own or not idle(key, value)}
 
     def _check_state(self, what: str, p: Parameter, state: dict[str, Any]) -> None:
         fresh = self.new_state(p)
@@ -263,6 +286,13 @@ def _is_iterable(params: object) -> bool:
 
 def _is_saved_group(group: object) -> bool:
     return isinstance(group, Mapping) and isinstance(group.get("params"), (list, tuple))
+
+
+def _number(value: Any) -> Any:
+    """``value``; an array without dimensions that holds an integer, as PyTorch counts steps, as that integer."""
+    if isinstance(value, np.ndarray) and value.ndim == 0 and value == np.floor(value):
+        return int(value)
+    return value
 
 
 def _shown(value: object) -> str:
