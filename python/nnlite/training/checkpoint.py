@@ -52,6 +52,7 @@ class Checkpoints:
         is_maximized("Checkpoints", monitor or "loss", mode)
         self.every = arguments.size("Checkpoints: every", every)
         self.best: float | None = None
+        self._facts: dict[str, Any] = {}
 
     @property
     def best_path(self) -> Path:
@@ -71,6 +72,7 @@ class Checkpoints:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.best = None
+        self._facts = _facts(trainer, batches)  # once: it takes hashes of the data
         paths = self.paths()
         if not resume:
             if paths:
@@ -121,7 +123,7 @@ class Checkpoints:
         schedule = trainer.stepping.schedule
         fit = {
             "numerics": NUMERICS,
-            "facts": _facts(trainer, batches),
+            "facts": self._facts,
             "history": list(trainer.history),
             "best": self.best,
             "stopped": stopped,
@@ -144,7 +146,7 @@ class Checkpoints:
     ) -> None:
         if fit["numerics"] != NUMERICS:
             raise ValueError(f"fit: {path} is of numerics version {fit['numerics']}, but this nnlite has {NUMERICS}")
-        own = _facts(trainer, batches)
+        own = self._facts
         for name in {**own, **fit["facts"]}:
             if own.get(name) != fit["facts"].get(name):
                 raise ValueError(
