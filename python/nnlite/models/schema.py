@@ -26,7 +26,8 @@ _MOST_ELEMENTS = 1 << 32  # of all activations of a batch
 
 Layer = dict[str, Any]
 
-_NO_LAYERS = ("CrossEntropyLoss", "MSELoss", "Module", "ModuleList", "Parameter", "Sequential", "functional")
+_NO_LAYERS = {"CrossEntropyLoss", "MSELoss", "Module", "Parameter", "functional", "init", "utils"}
+_NO_LAYERS |= {"ModuleDict", "ModuleList", "ParameterDict", "ParameterList", "Sequential"}
 LAYERS: dict[str, type[nn.Module]] = {name: getattr(nn, name) for name in nn.__all__ if name not in _NO_LAYERS}
 OPTIMIZERS: dict[str, type[optim.Optimizer]] = {
     name: getattr(optim, name) for name in optim.__all__ if name != "Optimizer"

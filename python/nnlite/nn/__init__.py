@@ -3,7 +3,7 @@
 from ..tensor import Parameter
 from . import functional, init, utils
 from .activation import GELU, ReLU, Sigmoid, Softmax, Tanh
-from .containers import ModuleList, Sequential
+from .containers import ModuleDict, ModuleList, ParameterDict, ParameterList, Sequential
 from .conv import Conv2d
 from .dropout import Dropout
 from .linear import Identity, Linear
@@ -28,8 +28,11 @@ __all__ = [
     "MSELoss",
     "MaxPool2d",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "Sequential",
     "Sigmoid",

@@ -36,5 +36,5 @@ def run(modules: Iterable[Module], x: Any) -> Any:
 
 
 def _is_plain(module: Module | None) -> bool:
-    """Whether nobody has replaced this module's ``forward``."""
-    return module is not None and "forward" not in module.__dict__
+    """Whether nobody has replaced this module's ``forward`` or hung hooks on it."""
+    return module is not None and "forward" not in module.__dict__ and not module._hooks

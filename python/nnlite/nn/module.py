@@ -16,6 +16,7 @@ import numpy as np
 from .. import arrays, observe
 from ..arrays import Array, is_array
 from ..tensor import Parameter
+from . import hooks
 
 
 class Keys(NamedTuple):
@@ -29,6 +30,7 @@ class Module:
     """Base of all layers and models: assign parameters and submodules to attributes, and write ``forward``."""
 
     training: bool = True
+    _hooks: tuple[Any, ...] = ()
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; subclasses define it."""
@@ -37,6 +39,8 @@ class Module:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """``forward``; an error that it raises is noted with the layer's path and type."""
         try:
+            if self._hooks:
+                return hooks.call(self, args, kwargs)
             if observe.active():
                 return observe.call(self, args, kwargs)
             return self.forward(*args, **kwargs)
@@ -57,6 +61,27 @@ class Module:
                 raise TypeError(f"{type(self).__name__}.{name} is a buffer; assign a numpy.ndarray or None")
         super().__setattr__(name, value)
 
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        if name in self._buffers():
+            self.__dict__["_buffer_names"] = {key: kept for key, kept in self._buffers().items() if key != name}
+
+    def add_module(self, name: str, module: Module | None) -> None:
+        """Like assigning the attribute, for names that are no identifiers, too.
+
+        Raises:
+            TypeError: ``module`` is no module.
+            KeyError: ``name`` is empty, has a dot, or is something else already.
+        """
+        if module is not None and not isinstance(module, Module):
+            raise TypeError(f"add_module: {name} must be a Module or None, got {type(module).__name__}")
+        check_name("add_module", name)
+        if not isinstance(getattr(self, name, None), (Module, type(None))):
+            raise KeyError(f"add_module: {type(self).__name__}.{name} already exists")
+        setattr(self, name, module)
+
+    register_module = add_module
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Like assigning the attribute."""
         if param is not None and not isinstance(param, Parameter):
@@ -71,6 +96,81 @@ class Module:
             raise KeyError(f"register_buffer: {type(self).__name__}.{name} already exists")
         self.__dict__["_buffer_names"] = {**self._buffers(), name: persistent}
         self.__dict__[name] = tensor
+
+    def register_forward_pre_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> hooks.RemovableHandle:
+        """Call ``hook(module, args)`` before each ``forward``; what it returns, if not ``None``, is the new argument.
+
+        Args:
+            hook: the function; a tuple that it returns is several arguments. ``with_kwargs``: called with
+                ``(module, args, kwargs)``, returns ``None`` or ``(args, kwargs)``.
+            prepend: whether it comes before the hooks that are there.
+            with_kwargs: whether it gets the arguments given by name.
+
+        Returns:
+            a handle, whose ``remove()`` takes the hook away.
+        """
+        return hooks.register(self, "register_forward_pre_hook", hook, True, prepend, with_kwargs)
+
+    def register_forward_hook(
+        self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False
+    ) -> hooks.RemovableHandle:
+        """Call ``hook(module, args, output)`` after each ``forward``; what it returns, if not ``None``, is the output.
+
+        A module with hooks is computed by itself, not together with the next one: with the same bits.
+
+        Args:
+            hook: the function. ``with_kwargs``: called with ``(module, args, kwargs, output)``.
+            prepend: whether it comes before the hooks that are there.
+            with_kwargs: whether it gets the arguments given by name.
+
+        Returns:
+            a handle, whose ``remove()`` takes the hook away.
+        """
+        return hooks.register(self, "register_forward_hook", hook, False, prepend, with_kwargs)
+
+    def get_submodule(self, target: str) -> Module:
+        """The module of this name, such as ``"features.0"``; this one for ``""``.
+
+        Raises:
+            AttributeError: there is none.
+        """
+        module = self
+        for name in target.split(".") if target else []:
+            below = getattr(module, name, None)
+            if not isinstance(below, Module):
+                raise AttributeError(f"get_submodule: {type(module).__name__} has no module {name!r} ({target!r})")
+            module = below
+        return module
+
+    def set_submodule(self, target: str, module: Module) -> None:
+        """Put ``module`` in the place of the one of this name, which :meth:`get_submodule` finds."""
+        if not target or not isinstance(module, Module):
+            raise TypeError(
+                f"set_submodule: a name and a Module are needed, got {target!r} and {type(module).__name__}"
+            )
+        self.get_submodule(target)
+        path, _, name = target.rpartition(".")
+        setattr(self.get_submodule(path), name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """The parameter of this name, such as ``"features.0.weight"``; ``AttributeError`` if there is none."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        parameter = getattr(module, name, None)
+        if not isinstance(parameter, Parameter):
+            raise AttributeError(f"get_parameter: {type(module).__name__} has no parameter {name!r} ({target!r})")
+        return parameter
+
+    def get_buffer(self, target: str) -> Array:
+        """The buffer of this name, such as ``"features.1.running_mean"``; ``AttributeError`` if there is none."""
+        path, _, name = target.rpartition(".")
+        module = self.get_submodule(path)
+        if name not in module._buffers():
+            raise AttributeError(f"get_buffer: {type(module).__name__} has no buffer {name!r} ({target!r})")
+        buffer: Array = module.__dict__[name]
+        return buffer
 
     def _buffers(self) -> dict[str, bool]:
         """Names of the buffers, and whether ``state_dict`` holds them."""
@@ -95,9 +195,12 @@ class Module:
         for _, module in self.named_children():
             yield module
 
-    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """Names and modules of the whole tree, this module first under the name ``prefix``; each module once."""
-        return self._walk(prefix, set())
+    def named_modules(self, prefix: str = "", remove_duplicate: bool = True) -> Iterator[tuple[str, Module]]:
+        """Names and modules of the whole tree, this module first under the name ``prefix``.
+
+        Each module comes once, or (without ``remove_duplicate``) under each of its names.
+        """
+        return self._walk(prefix, set() if remove_duplicate else None)
 
     def _walk(self, prefix: str, seen: set[Module] | None) -> Iterator[tuple[str, Module]]:
         """The tree in order of definition. With ``seen``, each module once; with ``None``, under each of its names."""
@@ -114,12 +217,14 @@ class Module:
         for _, module in self.named_modules():
             yield module
 
-    def named_parameters(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Parameter]]:
-        """Names and parameters, each parameter once."""
+    def named_parameters(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Parameter]]:
+        """Names and parameters, each parameter once, or (without ``remove_duplicate``) under each of its names."""
         seen: set[Parameter] = set()
-        for path, module in self.named_modules(prefix) if recurse else [(prefix, self)]:
+        for path, module in self.named_modules(prefix, remove_duplicate) if recurse else [(prefix, self)]:
             for name, parameter in module._own(Parameter):
-                if parameter not in seen:
+                if parameter not in seen or not remove_duplicate:
                     seen.add(parameter)
                     yield _join(path, name), parameter
 
@@ -149,12 +254,12 @@ class Module:
                 if persistent and module.__dict__[name] is not None:
                     yield _join(path, name), module, name
 
-    def state_dict(self) -> dict[str, Array]:
-        """Names and arrays of all parameters and persistent buffers, in order of definition.
+    def state_dict(self, *, prefix: str = "") -> dict[str, Array]:
+        """Names, behind ``prefix``, and arrays of all parameters and persistent buffers, in order of definition.
 
         The arrays are the module's own, not copies: training changes them in place.
         """
-        return {key: _array(module.__dict__[name]) for key, module, name in self._slots()}
+        return {prefix + key: _array(module.__dict__[name]) for key, module, name in self._slots()}
 
     def load_state_dict(self, state_dict: Mapping[str, Array], strict: bool = True) -> Keys:
         """Copy the arrays of ``state_dict`` into this module's parameters and buffers, in place.
@@ -252,6 +357,14 @@ class Module:
                     module.__dict__[name] = cuda.array(buffer, device)
         return self
 
+    def cpu(self) -> Self:
+        """``to("cpu")``."""
+        return self.to("cpu")
+
+    def cuda(self, device: int = 0) -> Self:
+        """``to("cuda:0")``, or the device of another number."""
+        return self.to(f"cuda:{device}")
+
     def _convert(self, dtype: np.dtype[Any]) -> Self:
         for parameter in self.parameters():
             parameter.data = arrays.astype(parameter.data, dtype)
@@ -297,6 +410,12 @@ def set_buffers(buffers: list[tuple[Module, str, Array | None]]) -> None:
             module.__dict__[name] = array
         else:
             arrays.assign(current, array)
+
+
+def check_name(what: str, name: object) -> None:
+    """Refuse a name that cannot be a part of a path."""
+    if not isinstance(name, str) or not name or "." in name:
+        raise KeyError(f"{what}: a name is a text without a dot, got {name!r}")
 
 
 def _not_a_state(value: object) -> str:

@@ -67,6 +67,13 @@ class _BatchNorm(Module):
             self._track(mean, var, batch_mean, batch_var, count)
         return y
 
+    def reset_running_stats(self) -> None:
+        """Running mean 0, running variance 1, no batch counted, in place: as the layer began."""
+        if self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None:
+            arrays.assign(self.running_mean, arrays.zeros_like(self.running_mean))
+            arrays.assign(self.running_var, arrays.full_like(self.running_var, 1))
+            arrays.assign(self.num_batches_tracked, np.array(0, np.int64))
+
     def _track(self, mean: Array, var: Array, batch_mean: Array, batch_var: Array, count: int) -> None:
         self._count_batch()
         momentum = self.momentum

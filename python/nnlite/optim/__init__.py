@@ -4,9 +4,10 @@ Each ``step()`` is one call of the backend for all parameters of a group that ha
 alone.
 """
 
-from . import lr_scheduler
+from . import lr_scheduler as lr_scheduler
+from . import swa_utils as swa_utils
 from .adam import Adam, AdamW
 from .optimizer import Optimizer
 from .sgd import SGD
 
-__all__ = ["SGD", "Adam", "AdamW", "Optimizer", "lr_scheduler"]
+__all__ = ["SGD", "Adam", "AdamW", "Optimizer"]
