@@ -105,12 +105,12 @@ class Checkpoints:
         if not (better or due):
             return
         raw = self._content(trainer, batches, callback, stopped)
+        if better:  # first: an epoch that is in a checkpoint is not done again
+            files.write_file(self.best_path, raw)
         if due:
             files.write_file(self.folder / f"epoch-{row['epoch']:06d}.safetensors", raw)
             for path in self.paths()[_KEEP:]:
                 path.unlink(missing_ok=True)
-        if better:
-            files.write_file(self.best_path, raw)
 
     def _content(self, trainer: Trainer, batches: Batches, callback: Callback, stopped: str | None) -> bytes:
         state = {f"model.{name}": x for name, x in trainer.model.state_dict().items()}
