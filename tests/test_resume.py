@@ -301,3 +301,26 @@ def test_metrics_of_the_validation_data() -> None:
     assert [row["test_mine"] for row in history] == history.test_accuracy
     best = Checkpoints("folder", monitor="test_mine", mode="max")
     assert best.best_path == Path("folder/best.safetensors")
+
+
+@pytest.mark.parametrize("call", range(6))
+def test_the_best_epoch_is_kept_wherever_a_fit_ends(call: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def go(folder: str) -> None:
+        make().fit(X, T, epochs=3, batch_size=8, seed=3, resume=tmp_path / folder)
+
+    go("whole")
+    write, calls = files.write_file, iter(range(99))
+
+    def power_cut(path: Any, content: bytes) -> None:
+        if next(calls) == call:
+            raise RuntimeError("power cut")
+        write(path, content)
+
+    monkeypatch.setattr(files, "write_file", power_cut)
+    with pytest.raises(RuntimeError, match="power cut"):
+        go("parts")
+    monkeypatch.undo()
+    go("parts")
+    names = ("best.safetensors", "epoch-000003.safetensors")
+    whole, parts = ([(tmp_path / folder / name).read_bytes() for name in names] for folder in ("whole", "parts"))
+    assert parts == whole

@@ -15,7 +15,7 @@ from .tape import enable_grad, grad, is_grad_enabled, no_grad
 from .tensor import Parameter, Tensor
 
 if TYPE_CHECKING:
-    from . import cuda, data, kernels, metrics, plot, shapes
+    from . import cuda, data, kernels, metrics, plot, search, shapes
     from .captured_step import capture
     from .cuda import array
     from .model_summary import summary
@@ -67,6 +67,7 @@ __all__ = [
     "record",
     "save",
     "save_checkpoint",
+    "search",
     "set_num_threads",
     "shapes",
     "summary",
@@ -96,6 +97,7 @@ _ON_USE = {
     "metrics": "",
     "plot": "",
     "record": ".recorder",
+    "search": "",
     "shapes": "",
     "summary": ".model_summary",
     "trace": ".model_trace",

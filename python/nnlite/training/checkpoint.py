@@ -52,6 +52,7 @@ class Checkpoints:
         is_maximized("Checkpoints", monitor or "loss", mode)
         self.every = arguments.size("Checkpoints: every", every)
         self.best: float | None = None
+        self._facts: dict[str, Any] = {}
 
     @property
     def best_path(self) -> Path:
@@ -71,6 +72,7 @@ class Checkpoints:
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.best = None
+        self._facts = _facts(trainer, batches)  # once: it takes hashes of the data
         paths = self.paths()
         if not resume:
             if paths:
@@ -103,12 +105,12 @@ class Checkpoints:
         if not (better or due):
             return
         raw = self._content(trainer, batches, callback, stopped)
+        if better:  # first: an epoch that is in a checkpoint is not done again
+            files.write_file(self.best_path, raw)
         if due:
             files.write_file(self.folder / f"epoch-{row['epoch']:06d}.safetensors", raw)
             for path in self.paths()[_KEEP:]:
                 path.unlink(missing_ok=True)
-        if better:
-            files.write_file(self.best_path, raw)
 
     def _content(self, trainer: Trainer, batches: Batches, callback: Callback, stopped: str | None) -> bytes:
         state = {f"model.{name}": x for name, x in trainer.model.state_dict().items()}
@@ -121,7 +123,7 @@ class Checkpoints:
         schedule = trainer.stepping.schedule
         fit = {
             "numerics": NUMERICS,
-            "facts": _facts(trainer, batches),
+            "facts": self._facts,
             "history": list(trainer.history),
             "best": self.best,
             "stopped": stopped,
@@ -144,7 +146,7 @@ class Checkpoints:
     ) -> None:
         if fit["numerics"] != NUMERICS:
             raise ValueError(f"fit: {path} is of numerics version {fit['numerics']}, but this nnlite has {NUMERICS}")
-        own = _facts(trainer, batches)
+        own = self._facts
         for name in {**own, **fit["facts"]}:
             if own.get(name) != fit["facts"].get(name):
                 raise ValueError(
