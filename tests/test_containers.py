@@ -109,7 +109,7 @@ def test_containers_in_a_model():
     assert model.scales[0].item() == 2
 
 
-REFUSALS = [
+WRONG_CALLS = [
     (IndexError, "ModuleList: index 3 is out of range for 1 modules", lambda: nn.ModuleList([nn.ReLU()])[3]),
     (IndexError, "Sequential: index 3 is out of range", lambda: nn.Sequential(nn.ReLU()).__delitem__(3)),
     (IndexError, "ModuleList: index 3 is out of range", lambda: nn.ModuleList([nn.ReLU()]).insert(3, nn.ReLU())),
@@ -132,7 +132,7 @@ REFUSALS = [
 ]
 
 
-@pytest.mark.parametrize(("error", "text", "call"), REFUSALS, ids=[text[:40] for _, text, _ in REFUSALS])
+@pytest.mark.parametrize(("error", "text", "call"), WRONG_CALLS, ids=[text[:40] for _, text, _ in WRONG_CALLS])
 def test_refusals(error, text, call):
     with pytest.raises(error) as raised:
         call()

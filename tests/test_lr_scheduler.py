@@ -264,7 +264,7 @@ def test_training_with_a_schedule_has_the_same_bits_everywhere():
     assert results[0] == results[1]
 
 
-REFUSALS = [
+WRONG_CALLS = [
     (TypeError, "StepLR: optimizer must be an nnlite.optim.Optimizer, got list", lambda o: schedules.StepLR([], 3)),
     (ValueError, "StepLR: step_size must be at least 1, got 0", lambda o: schedules.StepLR(o, 0)),
     (TypeError, "MultiStepLR: milestones must be a list of integers, got 3", lambda o: schedules.MultiStepLR(o, 3)),
@@ -292,7 +292,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "text", "call"), REFUSALS, ids=[text[:60] for _, text, _ in REFUSALS])
+@pytest.mark.parametrize(("error", "text", "call"), WRONG_CALLS, ids=[text[:60] for _, text, _ in WRONG_CALLS])
 def test_refusals(error, text, call):
     with pytest.raises(error, match=text):
         call(ours())

@@ -132,7 +132,7 @@ def test_names_of_shared_parts_as_pytorch():
     assert [list(map(sorted, one)) for one in names[:1]] == [list(map(sorted, one)) for one in names[1:]]
 
 
-REFUSALS = [
+WRONG_CALLS = [
     (TypeError, "add_module: a must be a Module or None, got int", lambda m: m.add_module("a", 3)),
     (KeyError, "add_module: a name is a text without a dot, got 'a.b'", lambda m: m.add_module("a.b", nn.ReLU())),
     (KeyError, "add_module: Sequential.forward already exists", lambda m: m.add_module("forward", nn.ReLU())),
@@ -147,7 +147,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "text", "call"), REFUSALS, ids=[text[:40] for _, text, _ in REFUSALS])
+@pytest.mark.parametrize(("error", "text", "call"), WRONG_CALLS, ids=[text[:40] for _, text, _ in WRONG_CALLS])
 def test_refusals(error, text, call):
     with pytest.raises(error) as raised:
         call(model())

@@ -173,7 +173,7 @@ def weight(*shape):
     return nn.Parameter(np.ones(shape, np.float32))
 
 
-REFUSALS = [
+WRONG_CALLS = [
     (TypeError, "zeros_: tensor must be a Parameter or a Tensor, got ndarray", lambda: init.zeros_(np.zeros(3))),
     (RuntimeError, r"ones_: the tensor \(3,\) is the result of an op", lambda: init.ones_(weight(3) + weight(3))),
     (ValueError, r"eye_: the tensor must have 2 dimensions", lambda: init.eye_(weight(3))),
@@ -193,7 +193,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "text", "call"), REFUSALS, ids=[text[:30] for _, text, _ in REFUSALS])
+@pytest.mark.parametrize(("error", "text", "call"), WRONG_CALLS, ids=[text[:30] for _, text, _ in WRONG_CALLS])
 def test_refusals(error, text, call):
     with pytest.raises(error, match=text):
         call()

@@ -159,7 +159,7 @@ def test_a_captured_step_refuses_clipping():
 
 
 P = nn.Parameter(np.ones(3, np.float32))
-REFUSALS = [
+WRONG_CALLS = [
     (TypeError, r"clip_grad_norm_: parameters must be Parameters, got Linear; write model.parameters\(\)",
      lambda: utils.clip_grad_norm_(nn.Linear(1, 1), 1.0)),
     (TypeError, r"clip_grad_value_: parameters\[0\] must be a Parameter, got ndarray",
@@ -181,7 +181,7 @@ REFUSALS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "text", "call"), REFUSALS, ids=[text[:40] for _, text, _ in REFUSALS])
+@pytest.mark.parametrize(("error", "text", "call"), WRONG_CALLS, ids=[text[:40] for _, text, _ in WRONG_CALLS])
 def test_refusals(error, text, call):
     with pytest.raises(error, match=text):
         call()
