@@ -81,9 +81,7 @@ void gemm(GemmSize s, const float* a, const float* b, const float* bias, float* 
 void gemm(GemmSize s, const double* a, const double* b, const double* bias, double* c) { gemm_any(s, a, b, bias, c); }
 
 void bmm(int64_t count, GemmSize size, const float* a, const float* b, float* c) { products(count, size, a, b, c); }
-void bmm(int64_t count, GemmSize size, const double* a, const double* b, double* c) {
-  products(count, size, a, b, c);
-}
+void bmm(int64_t count, GemmSize size, const double* a, const double* b, double* c) { products(count, size, a, b, c); }
 
 void column_sums(const float* x, int64_t rows, int64_t columns, float* y) { sums_of_columns(x, rows, columns, y); }
 void column_sums(const double* x, int64_t rows, int64_t columns, double* y) { sums_of_columns(x, rows, columns, y); }
