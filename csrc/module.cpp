@@ -10,7 +10,8 @@ namespace py = pybind11;
 
 namespace nnlite {
 void bind_dropin(py::module_& m);
-}
+void bind_pool2d_plan(py::module_& m);
+}  // namespace nnlite
 
 namespace {
 
@@ -36,6 +37,7 @@ py::dict cpu_features() {
 PYBIND11_MODULE(NNLITE_MODULE, m) {
   nnlite::bind_all(m);
   nnlite::bind_dropin(m);
+  nnlite::bind_pool2d_plan(m);
 #if defined(__clang__)
   m.attr("_compiler") = "Clang " __clang_version__;
 #else

@@ -84,6 +84,24 @@ CASES: list[tuple[tuple[int, ...], Any, Any, Any]] = [
     ((1, 2, 20, 40), 16, 1, 8),
     ((1, 2, 140, 30), (128, 2), (64, 1), (64, 0)),
 ]
+# size, kernel_size, stride, padding; the ways of max forward, max backward, average forward and average backward
+PLANS: list[tuple[Any, Any, Any, Any, tuple[str, ...]]] = [
+    ((32, 32), (2, 2), 2, 0, ("two_by_two",) * 4),
+    ((7, 9), (2, 2), 2, 0, ("two_by_two",) * 4),
+    ((32, 32), (2, 2), 2, 1, ("bands",) * 4),
+    ((32, 32), (3, 3), 2, 1, ("three_by_three",) * 4),
+    ((16, 15), (3, 3), 2, 0, ("three_by_three",) * 4),  # 7 windows in a row
+    ((16, 14), (3, 3), 2, 0, ("over_planes", "three_by_three", "over_planes", "over_planes")),  # 6
+    ((32, 32), (3, 3), 2, (1, 0), ("bands",) * 4),
+    ((32, 32), (3, 3), 1, 1, ("bands",) * 4),
+    ((32, 8), (3, 3), 1, 1, ("over_planes", "bands", "over_planes", "over_planes")),
+    ((32, 9), (3, 3), 1, 1, ("bands",) * 4),
+    ((32, 32), (3, 3), 3, 0, ("over_planes", "scatter", "over_planes", "over_planes")),
+    ((32, 32), (3, 3), (3, 1), 0, ("bands",) * 4),
+    ((32, 32), (5, 5), 2, 2, ("bands",) * 4),  # 9 taps over an element
+    ((32, 32), (5, 2), 1, 0, ("bands", "scatter", "bands", "bands")),  # 10
+    ((7, 7), (7, 7), 7, 0, ("over_planes", "scatter", "over_planes", "over_planes")),
+]
 GLOBAL_CASES = [
     (1, 1, 1, 1),
     (0, 3, 4, 4),
@@ -334,6 +352,14 @@ def test_an_index_anywhere_is_checked(backend: ModuleType, window: tuple[Any, ..
             wrong.reshape(-1)[place] = tap
             with pytest.raises(ValueError, match=rf"index holds \[{tap}\] but a window has"):
                 backend.max_pool2d_backward(y, wrong, x.shape, *window)
+
+
+def test_which_windows_go_which_way() -> None:
+    baseline = pytest.importorskip("nnlite._cpu_baseline")
+    ops = [f"{kind}_pool2d_{way}" for kind in ("max", "avg") for way in ("forward", "backward")]
+    for *windows, ways in PLANS:
+        plans = [baseline._pool2d_plan(op, *windows) for op in ops]
+        assert tuple(way for way, _ in plans) == ways, f"{windows}: {plans}"
 
 
 @pytest.mark.parametrize(("op", "args", "error", "message"), REFUSALS)
