@@ -160,6 +160,8 @@ class _Recurrent(Module):
                 f"{layer}: x must be (L, N, {self.input_size}) or (L, {self.input_size}), got shape {x.data.shape}"
             )
         alone = x.data.ndim == 2
+        if x.data.shape[1 if self.batch_first and not alone else 0] == 0:
+            raise ValueError(f"{layer}: x must hold at least one step, got shape {x.data.shape}")
         if alone:
             x = ops.unsqueeze(x, 1)
         elif self.batch_first:

@@ -133,6 +133,8 @@ def conv_transpose2d(
         raise ValueError(
             f"{op}: x must be (N, C, H, W) and weight (C, K/groups, R, S), got {x.data.shape} and {weight.data.shape}"
         )
+    if x.data.shape[1] != weight.data.shape[0]:
+        raise ValueError(f"{op}: x has {x.data.shape[1]} channels but weight expects {weight.data.shape[0]}")
     steps, pads, dilations, extra = pair(stride), pair(padding), pair(dilation), pair(output_padding)
     for e, s, d in zip(extra, steps, dilations, strict=True):
         if not 0 <= e < max(s, d):

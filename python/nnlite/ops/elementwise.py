@@ -146,6 +146,8 @@ def where(condition: Tensor | Array, a: Operand, b: Operand) -> Tensor:
             No gradient flows to it.
         a, b: tensors, arrays or numbers, at least one of them a tensor or an array.
     """
+    if _is_number(a) and _is_number(b):
+        raise TypeError("where: a or b must be a Tensor or a numpy.ndarray, got two numbers")
     a, b = _operands("where", a, b)
     kernels = ops(a.data)
     chosen, left, right = mask_like(condition, a.data), a.data.shape, b.data.shape
@@ -321,6 +323,9 @@ def _between(name: str, x: Tensor | Array, least: float | None, most: float | No
     x = as_tensor(name, "x", x)
     if least is None and most is None:
         raise ValueError(f"{name}: at least one of min and max must be given")
+    for bound_name, bound in (("min", least), ("max", most)):
+        if bound is not None and not _is_number(bound):
+            raise TypeError(f"{name}: {bound_name} must be a number, got {bound!r:.80}")
     kernels, data = ops(x.data), x.data
     bounds = [None if bound is None else full_like(data, bound, ()) for bound in (least, most)]
     y = data

@@ -199,6 +199,10 @@ def cross_entropy(
         if target.requires_grad:
             raise ValueError("cross_entropy: the target gets no gradient; pass target.detach()")
         target = target.data
+    if arrays.is_array(target) and target.dtype.kind == "f" and target.ndim == x.data.ndim - 1:
+        raise TypeError(
+            f"{op}: target must be an array of integer classes, got {target.dtype}; write target.astype(int)"
+        )
     smoothing = float(label_smoothing)
     if not 0.0 <= smoothing <= 1.0:
         raise ValueError(f"{op}: label_smoothing must be between 0 and 1, got {label_smoothing}")

@@ -113,6 +113,13 @@ def _getitem(self: Tensor, key: Any) -> Tensor:
     return shape.getitem(self, key)
 
 
+def _setitem(self: Tensor, key: Any, value: Any) -> None:
+    raise TypeError(
+        "x[key] = value: nothing works in place on a tensor; write nl.where(mask, value, x), or x.data[key] = value "
+        "before the forward pass"
+    )
+
+
 def _transposed(self: Tensor) -> Tensor:
     """The dimensions in reverse order."""
     return shape.permute(self, tuple(range(self.data.ndim))[::-1])
@@ -127,6 +134,7 @@ def _alias(name: str, op: Callable[..., Tensor]) -> None:
 
 
 _set("__getitem__", _getitem)
+_set("__setitem__", _setitem)
 setattr(Tensor, "T", property(_transposed))  # noqa: B010 (Tensor declares it as an attribute)
 _alias("mul", elementwise.multiply)
 _alias("sub", elementwise.subtract)

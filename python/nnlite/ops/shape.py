@@ -248,12 +248,14 @@ def concat(tensors: Sequence[Tensor | Array], dim: int = 0) -> Tensor:
 def stack(tensors: Sequence[Tensor | Array], dim: int = 0) -> Tensor:
     """Tensors of one shape along a new dimension."""
     items = [as_tensor("stack", f"tensors[{i}]", x) for i, x in enumerate(tensors)]
+    if not items:
+        raise ValueError("stack: tensors must hold at least one tensor")
     for i, x in enumerate(items):
         if x.data.shape != items[0].data.shape:
             raise ValueError(
                 f"stack: tensors[0] has shape {items[0].data.shape} but tensors[{i}] has shape {x.data.shape}"
             )
-    return cat([unsqueeze(x, dim) for x in items], dimension("stack", dim, items[0].data.ndim + 1) if items else 0)
+    return cat([unsqueeze(x, dim) for x in items], dimension("stack", dim, items[0].data.ndim + 1))
 
 
 def split(x: Tensor | Array, split_size_or_sections: int | Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:

@@ -137,6 +137,9 @@ class Rprop(Composed):
     def check(self, group: dict[str, Any]) -> None:
         """All settings."""
         super().check(group)
+        for key in ("etas", "step_sizes"):
+            if not isinstance(group[key], (tuple, list)) or len(group[key]) != 2:
+                raise TypeError(f"Rprop: {key} must be two numbers, got {group[key]!r:.80}")
         (shrink, grow), (least, most) = group["etas"], group["step_sizes"]
         if not 0.0 < shrink < 1.0 < grow:
             raise ValueError(f"Rprop: etas must be a number below 1 and one above it, got {group['etas']}")
