@@ -233,6 +233,43 @@ ACTIVATIONS = [
     case("cosine_similarity", lambda t, a, b: t.F.cosine_similarity(a, b, dim=1), X, Y),
     case("pairwise_distance", lambda t, a, b: t.F.pairwise_distance(a, b), X, Y),
 ]
+DERIVED = [
+    case("addcmul", lambda t, a, b, c: a.addcmul(b, c, value=0.3), X, Y, V),
+    case("addcdiv", lambda t, a, b, c: a.addcdiv(b, c, value=0.3), X, Y, positive(4)),
+    case("lerp", lambda t, a, b: a.lerp(b, 0.3), X, Y),
+    case("trunc and frac", lambda t, a: a.frac() + a.trunc() * 2, X),
+    case("fmod", lambda t, a: a.fmod(0.7), X),
+    case("logit", lambda t, a: a.logit() + a.logit(0.2), share(3, 4)),
+    case("logaddexp", lambda t, a, b: t.L.logaddexp(a, b), X * 30, Y),
+    case("xlogy", lambda t, a, b: t.L.xlogy(a, b), np.maximum(X, 0), positive(3, 4)),
+    case("nan_to_num", lambda t, a: a.nan_to_num(2.0, posinf=5.0), np.array([1.0, np.nan, np.inf, -2.0])),
+    case("addmm", lambda t, a, b, c: t.L.addmm(a, b, c, beta=0.5, alpha=2.0), normal(3, 5), X, normal(4, 5)),
+    case("addmv", lambda t, a, b, c: t.L.addmv(a, b, c), normal(3), X, V),
+    case("addr", lambda t, a, b, c: t.L.addr(a, b, c, alpha=3.0), X, normal(3), V),
+    case("baddbmm", lambda t, a, b, c: t.L.baddbmm(a, b, c), normal(2, 3, 5), B, M),
+    case("addbmm", lambda t, a, b, c: t.L.addbmm(a, b, c), normal(3, 5), B, M),
+    case("inner", lambda t, a, b: t.L.inner(a, b), X, B),
+    case("kron", lambda t, a, b: t.L.kron(a, b), X, B),
+    case("trace", lambda t, a: a.trace(), normal(4, 4)),
+    case("diag", lambda t, a: a.diag(1), X),
+    case("diag of a vector", lambda t, a: a.diag(-2) + a.diag(2), V),
+    case("diff", lambda t, a: a.diff(2, 1), B),
+    case("dist", lambda t, a, b: a.dist(b), X, Y),
+    case("aminmax", lambda t, a: a.aminmax(dim=1)[1], B),
+    case("clamp_min", lambda t, a: a.clamp_min(0.1) + a.clamp_max(0.5), X),
+    case("kthvalue", lambda t, a: a.kthvalue(2, 1).values, B),
+    case("take", lambda t, a: a.take(t.I(5, 0, 5)), X),
+    case("select", lambda t, a: a.select(1, -1), B),
+    case("index_fill", lambda t, a: a.index_fill(1, t.I(2, 0), 7.0), B),
+    case("index_copy", lambda t, a, b: a.index_copy(0, t.I(2, 0), b), X, normal(2, 4)),
+    case("repeat_interleave", lambda t, a: a.repeat_interleave(3, 1), B),
+    case("repeat_interleave each", lambda t, a: a.repeat_interleave(t.I(0, 2, 1), 0), X),
+    case("as another", lambda t, a, b: a.reshape_as(b) + a.view_as(b) + 0 * b, B, normal(4, 6)),
+    case("expand_as", lambda t, a, b: a.expand_as(b) + 0 * b, V, B),
+    case("tensor_split", lambda t, a: a.tensor_split(3, 2)[0], B),
+    case("hsplit", lambda t, a: a.hsplit([1, 3])[1] + a.swapdims(0, 1).moveaxis(0, 1)[:, 1:3], X),
+    case("nansum", lambda t, a: a.nansum(1) + t.L.nanmean(a), X),
+]
 LABELS, KLASSES = (2, 0, 3), 4
 LOSSES = [
     *[
@@ -337,7 +374,7 @@ LOSSES = [
     ),
 ]
 INEXACT = {"hardsigmoid"}  # PyTorch's gradient of it holds 1/6 in float32
-CASES = [*ARITHMETIC, *REDUCTIONS, *PRODUCTS, *SHAPES, *INDICES, *ACTIVATIONS, *LOSSES]
+CASES = [*ARITHMETIC, *REDUCTIONS, *PRODUCTS, *SHAPES, *INDICES, *DERIVED, *ACTIVATIONS, *LOSSES]
 
 
 def test_names_are_different() -> None:

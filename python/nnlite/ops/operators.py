@@ -8,7 +8,7 @@ from typing import Any
 
 from ..arrays import Array
 from ..tensor import Tensor
-from . import elementwise, gemm, index, reduce, shape
+from . import activation, derived, elementwise, gemm, index, reduce, shape
 
 
 def _set(name: str, method: Callable[..., Any]) -> None:
@@ -93,11 +93,13 @@ _NO_METHODS = {
     "expand",
     "repeat",
 }
-for _module in (elementwise, reduce, shape, index, gemm):
+for _module in (elementwise, reduce, shape, index, gemm, derived):
     for _name in _module.__all__:
         if _name not in _NO_METHODS:
             _method(getattr(_module, _name))
 _method(reduce.all)
+for _function in (activation.softmax, activation.log_softmax, activation.prelu, activation.hardshrink):
+    _method(_function)
 _method(reduce.any)
 _with_sizes(
     "reshape", shape.reshape, "The same elements in another shape: ``x.reshape(2, -1)`` or ``x.reshape((2, -1))``."
