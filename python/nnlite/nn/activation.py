@@ -68,6 +68,20 @@ class PReLU(Module):
         return ops.prelu(x, self.weight)
 
 
+class RReLU(Module):
+    """:class:`LeakyReLU` with slopes drawn for each element in training (Xu et al., 2015), else with their mean."""
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False) -> None:
+        super().__init__()
+        self.lower, self.upper = _number("RReLU", "lower", lower), _number("RReLU", "upper", upper)
+        if self.lower > self.upper:
+            raise ValueError(f"RReLU: lower must not be above upper, got {lower} and {upper}")
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """Any shape."""
+        return ops.rrelu(x, self.lower, self.upper, self.training)
+
+
 class ELU(Module):
     """``x`` where it is above 0, else ``alpha * (exp(x) - 1)`` (Clevert et al., 2015)."""
 

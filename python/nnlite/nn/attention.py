@@ -250,6 +250,67 @@ class TransformerDecoderLayer(Module):
         return self.norm3(ops.add(x, feed(x)))  # type: ignore[no-any-return]
 
 
+class Transformer(Module):
+    """Encoder and decoder of ``Attention is all you need``; matrices start as Xavier's uniform numbers."""
+
+    def __init__(
+        self,
+        d_model: int = 512,
+        nhead: int = 8,
+        num_encoder_layers: int = 6,
+        num_decoder_layers: int = 6,
+        dim_feedforward: int = 2048,
+        dropout: float = 0.1,
+        activation: str | Callable[[Any], Any] = "relu",
+        custom_encoder: Module | None = None,
+        custom_decoder: Module | None = None,
+        layer_norm_eps: float = 1e-5,
+        batch_first: bool = False,
+        norm_first: bool = False,
+        bias: bool = True,
+        *,
+        dtype: Any = "float32",
+    ) -> None:
+        super().__init__()
+        shared = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first, bias)
+        if custom_encoder is None:
+            layer = TransformerEncoderLayer(*shared, dtype=dtype)
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
+            custom_encoder = TransformerEncoder(layer, num_encoder_layers, norm)
+        if custom_decoder is None:
+            decoder = TransformerDecoderLayer(*shared, dtype=dtype)
+            norm = LayerNorm(d_model, layer_norm_eps, bias=bias, dtype=dtype)
+            custom_decoder = TransformerDecoder(decoder, num_decoder_layers, norm)
+        self.encoder, self.decoder = custom_encoder, custom_decoder
+        self.d_model, self.nhead, self.batch_first = d_model, nhead, bool(batch_first)
+        for p in self.parameters():
+            if p.ndim > 1:
+                p.data = init.xavier_uniform(p.shape, p.dtype)
+
+    def forward(
+        self,
+        src: Tensor | Array,
+        tgt: Tensor | Array,
+        src_mask: Array | None = None,
+        tgt_mask: Array | None = None,
+        memory_mask: Array | None = None,
+        src_key_padding_mask: Array | None = None,
+        tgt_key_padding_mask: Array | None = None,
+        memory_key_padding_mask: Array | None = None,
+        src_is_causal: bool = False,
+        tgt_is_causal: bool = False,
+    ) -> Any:
+        """``src`` ``(S, N, E)`` and ``tgt`` ``(T, N, E)``, or with the batch first; the result as ``tgt``."""
+        memory = self.encoder(src, src_mask, src_key_padding_mask, src_is_causal)
+        masks = (tgt_mask, memory_mask, tgt_key_padding_mask, memory_key_padding_mask, tgt_is_causal)
+        return self.decoder(tgt, memory, *masks)
+
+    @staticmethod
+    def generate_square_subsequent_mask(size: int) -> Array:
+        """-inf above the diagonal, 0 elsewhere: row ``i`` sees columns up to ``i``."""
+        return np.where(np.tri(size, dtype=bool), np.float32(0), np.float32(-np.inf))
+
+
 class TransformerEncoder(Module):
     """``num_layers`` copies of a layer, which start with equal weights as in PyTorch, and a norm behind."""
 

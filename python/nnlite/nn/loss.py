@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import arguments, ops
 from ..arrays import Array
 from ..tensor import Tensor
@@ -241,6 +243,33 @@ class TripletMarginLoss(_Loss):
         """Equal shapes ``(N, D)``."""
         settings = (self.margin, self.p, self.eps, self.swap, self.reduction)
         return ops.triplet_margin_loss(anchor, positive, negative, *settings)
+
+
+class TripletMarginWithDistanceLoss(_Loss):
+    """:class:`TripletMarginLoss` with a distance of one's own."""
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        self.distance_function, self.margin, self.swap = distance_function, margin, bool(swap)
+
+    def forward(self, anchor: Tensor | Array, positive: Tensor | Array, negative: Tensor | Array) -> Tensor:
+        """Equal shapes ``(N, D)``."""
+        return ops.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+        )
 
 
 class CosineSimilarity(Module):

@@ -144,6 +144,32 @@ class AvgPool1d(Module):
         return ops.avg_pool1d(x, self.kernel_size, self.stride, *settings)
 
 
+class MaxUnpool1d(Module):
+    """Maxima back where :class:`MaxPool1d` took them from, and 0 elsewhere."""
+
+    def __init__(self, kernel_size: int, stride: int | None = None, padding: int = 0) -> None:
+        super().__init__()
+        self.kernel_size, self.stride, self.padding = _window1d("MaxUnpool1d", kernel_size, stride, padding)
+
+    def forward(self, x: Tensor | Array, indices: Array, output_size: Any = None) -> Tensor:
+        """``(N, C, OL)`` to ``(N, C, L)``."""
+        return ops.max_unpool1d(x, indices, self.kernel_size, self.stride, self.padding, output_size)
+
+
+class LPPool1d(Module):
+    """``sum(x**p)**(1/p)`` over each window of ``(N, C, L)``."""
+
+    def __init__(self, norm_type: float, kernel_size: int, stride: int | None = None, ceil_mode: bool = False) -> None:
+        super().__init__()
+        self.norm_type = arguments.number("LPPool1d: norm_type", norm_type, above=True)
+        self.kernel_size, self.stride, _ = _window1d("LPPool1d", kernel_size, stride, 0)
+        self.ceil_mode = bool(ceil_mode)
+
+    def forward(self, x: Tensor | Array) -> Tensor:
+        """``(N, C, L)`` to ``(N, C, OL)``."""
+        return ops.lp_pool1d(x, self.norm_type, self.kernel_size, self.stride, self.ceil_mode)
+
+
 class LPPool2d(Module):
     """``sum(x**p)**(1/p)`` over each window."""
 
