@@ -208,6 +208,7 @@ NNLITE_HD static inline float corrected_log1p(float x, float y) {
   y = x == 0x1.fb035ap-2f ? 0x1.9bddc2p-2f : y;
   y = x == 0x1.0f1fd6p+3f ? 0x1.1fcbcep+1f : y;
   y = x == 0x1.b121a6p+76f ? 0x1.a9a3f2p+5f : y;
+  y = x == 0x1.6351d8p+95f ? 0x1.08b512p+6f : y;
   y = x == -0x1.7ffffap-21f ? -0x1.800002p-21f : y;
   y = x == -0x1.1fffcap-17f ? -0x1.20001ap-17f : y;
   return x == -0x1.1d9188p-9f ? -0x1.1de14ap-9f : y;

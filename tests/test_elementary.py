@@ -41,6 +41,7 @@ HARD = {
         0x3EFD81AD,
         0x41078FEB,
         0x65D890D3,
+        0x6F31A8EC,
         0xB53FFFFD,
         0xB70FFFE5,
         0xBB0EC8C4,

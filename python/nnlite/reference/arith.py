@@ -370,6 +370,7 @@ _LOG1P_TABLE = {
     float.fromhex("0x1.fb035ap-2"): float.fromhex("0x1.9bddc2p-2"),
     float.fromhex("0x1.0f1fd6p+3"): float.fromhex("0x1.1fcbcep+1"),
     float.fromhex("0x1.b121a6p+76"): float.fromhex("0x1.a9a3f2p+5"),
+    float.fromhex("0x1.6351d8p+95"): float.fromhex("0x1.08b512p+6"),
     float.fromhex("-0x1.7ffffap-21"): float.fromhex("-0x1.800002p-21"),
     float.fromhex("-0x1.1fffcap-17"): float.fromhex("-0x1.20001ap-17"),
     float.fromhex("-0x1.1d9188p-9"): float.fromhex("-0x1.1de14ap-9"),
