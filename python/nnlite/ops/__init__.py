@@ -12,6 +12,7 @@ from .attention import *  # noqa: F403
 from .batchnorm import *  # noqa: F403
 from .conv2d import *  # noqa: F403
 from .derived import *  # noqa: F403
+from .distance import *  # noqa: F403
 from .dropout import *  # noqa: F403
 from .elementwise import *  # noqa: F403
 from .gemm import *  # noqa: F403

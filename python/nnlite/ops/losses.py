@@ -14,6 +14,7 @@ from ..arrays import Array, full_like
 from ..backend import ops
 from ..tensor import Tensor, as_tensor, record
 from .activation import _softplus, log_softmax
+from .distance import pairwise_distance
 from .elementwise import (
     abs,
     add,
@@ -30,14 +31,13 @@ from .elementwise import (
 )
 from .index import gather, index_select
 from .mse import mse_loss as mean_squared_error
-from .reduce import mean, norm, sum
+from .reduce import mean, sum
 from .shape import movedim, reshape, squeeze, unsqueeze
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
     "cosine_embedding_loss",
-    "cosine_similarity",
     "cross_entropy",
     "gaussian_nll_loss",
     "hinge_embedding_loss",
@@ -49,9 +49,6 @@ __all__ = [
     "multi_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
-    "normalize",
-    "pairwise_distance",
-    "pdist",
     "poisson_nll_loss",
     "smooth_l1_loss",
     "soft_margin_loss",
@@ -409,35 +406,6 @@ def multilabel_soft_margin_loss(
     loss = add(multiply(target, positive), multiply(subtract(1.0, target), negatives))
     loss = mean(loss if weight is None else multiply(loss, weight), -1)
     return reduced("multilabel_soft_margin_loss", loss, reduction)
-
-
-def normalize(x: Tensor | Array, p: float = 2.0, dim: int = 1, eps: float = 1e-12) -> Tensor:
-    """``x`` divided by its p-norm along a dimension, or by ``eps`` where that is larger."""
-    x = as_tensor("normalize", "x", x)
-    return divide(x, clamp(norm(x, p, dim, True), min=eps))
-
-
-def cosine_similarity(x1: Tensor | Array, x2: Tensor | Array, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along a dimension."""
-    a, b = as_tensor("cosine_similarity", "x1", x1), as_tensor("cosine_similarity", "x2", x2)
-    lengths = [clamp(norm(v, 2, dim, True), min=eps) for v in (a, b)]
-    return sum(multiply(divide(a, lengths[0]), divide(b, lengths[1])), dim)
-
-
-def pairwise_distance(
-    x1: Tensor | Array, x2: Tensor | Array, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
-) -> Tensor:
-    """The p-norm of ``x1 - x2 + eps`` along the last dimension."""
-    return norm(add(subtract(x1, x2), eps), p, -1, keepdim)
-
-
-def pdist(x: Tensor | Array, p: float = 2.0) -> Tensor:
-    """The p-norms of the differences of all pairs of rows of ``(N, M)``: 0 and 1, 0 and 2, ...; ``(N (N-1) / 2,)``."""
-    x = as_tensor("pdist", "x", x)
-    if x.data.ndim != 2:
-        raise ValueError(f"pdist: x must have 2 dimensions (N, M), got shape {x.data.shape}")
-    first, second = np.triu_indices(x.data.shape[0], 1)
-    return norm(subtract(index_select(x, 0, first), index_select(x, 0, second)), p, -1)
 
 
 def cosine_embedding_loss(
