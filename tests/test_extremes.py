@@ -111,7 +111,8 @@ def geometry():
     return x, weight, y, (*options, groups)
 
 def filled(shape):
-    return random.standard_normal(shape).astype(np.float32) if np.prod(shape, dtype=float) < 10**6 else array(4)
+    size = np.prod([max(n, 1) for n in shape], dtype=float)  # NumPy refuses (0, 2**62, 2**62), too
+    return random.standard_normal(shape).astype(np.float32) if size < 10**6 else array(4)
 
 def step():
     x, weight, dy = array(4), array(4), array(4)
